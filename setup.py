@@ -1,11 +1,16 @@
 """Extension modules only; everything else is in pyproject.toml."""
 
+import os
+import sys
 from glob import glob
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-C_SOURCES = sorted(glob("cext/fss_*.c"))
+# Linux waits with epoll(7), other systems with poll(2); the variable is for testing that one.
+POLLER = os.environ.get(
+    "FASTSOCKETSERVER_POLLER", "poller_epoll" if sys.platform == "linux" else "poller_poll"
+)
 C_HEADERS = sorted(glob("cext/*.h"))
 
 
@@ -23,7 +28,13 @@ def extension(name: str, *c_modules: str) -> Extension:
 setup(
     ext_modules=cythonize(
         [
+            extension("_accept", "accept"),
+            extension("_datagrams", "datagram"),
+            extension("_loop", "clock", "wake", "poller_once", POLLER),
+            extension("_pool"),
+            extension("_shortcuts"),
         ],
+        include_path=["cext"],
         language_level=3,
         build_dir="build/cython",
         compiler_directives={"embedsignature": True},

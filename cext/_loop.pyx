@@ -1,0 +1,540 @@
+"""The loop: wait, take, dispatch, time out. There is no other one.
+
+Rules: a Loop belongs to the thread that serves. Others reach it only through `wake()`,
+`waits_for_capacity` and the server's `_BaseServer__loops`, all of them under the GIL.
+`with nogil` wraps the wait and nothing else. Each step asks the table of shortcuts once
+per wake-up and otherwise calls the contract's method.
+
+Facts about signals: CPython's handler only notes a signal; the Python handler runs when
+the main thread looks. A signal that lands between that look and the wait, or on another
+thread, would sleep through a wait without a tick. Choice: for the time of the wait the
+wake-up pipe is CPython's "wakeup fd", so that a signal, on whatever thread, ends the wait.
+Cost: 1.2 us per wait on the main thread, and none when something is ready already. Where
+that descriptor is somebody else's (an asyncio loop around us), the wait is cut into ticks
+of `poll_interval`, as in the standard module.
+"""
+
+import logging
+import math
+import os
+import signal
+import threading
+from collections import deque
+from socket import socket as PlainSocket
+
+from libc.errno cimport EINTR
+from libc.limits cimport INT_MAX
+from libc.stdint cimport INT64_MAX, int64_t
+
+from _errors cimport raise_if_error
+
+from fastsocketserver._accept import Listener
+from fastsocketserver._accept_errors import Outcome, outcome_of
+from fastsocketserver._datagrams import Receiver
+from fastsocketserver._nagle import wants_nodelay
+from fastsocketserver._shortcuts import stock_owner
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
+
+cdef extern from "fss_clock.h":
+    int64_t fss_clock_now_ns() noexcept nogil
+    int fss_clock_wait_ms(int64_t deadline_ns) noexcept nogil
+
+cdef extern from "fss_wake.h":
+    cdef struct fss_wake:
+        int write_fd
+        int read_fd
+    int fss_wake_open(fss_wake *wake) noexcept nogil
+    void fss_wake_signal(const fss_wake *wake) noexcept nogil
+    void fss_wake_drain(const fss_wake *wake) noexcept nogil
+    void fss_wake_close(fss_wake *wake) noexcept nogil
+
+cdef extern from "fss_poller.h":
+    enum:
+        FSS_READY_LISTENER
+        FSS_READY_WAKE
+        FSS_READY_CHILD
+    cdef struct fss_poller:
+        fss_wake wake
+        int owned_fd
+    const char *fss_poller_name() noexcept nogil
+    int fss_poller_open(fss_poller *poller, int listener_fd) noexcept nogil
+    int fss_poller_watch_children(fss_poller *poller, int child_fd) noexcept nogil
+    int fss_poller_wait(fss_poller *poller, bint with_listener, int wait_ms) noexcept nogil
+    void fss_poller_close(fss_poller *poller) noexcept nogil
+    int fss_poller_wait_once(int fd, int wake_fd, int wait_ms) noexcept nogil
+
+# Requests per wake-up: large enough to spread the cost of a wake-up, small enough for
+# service_actions() and signals to have their turn.
+cdef int BATCH = 64
+cdef int64_t NS_PER_S = 1000000000
+cdef int64_t NS_PER_MS = 1000000
+cdef int64_t NEVER_NS = INT64_MAX
+# Exhausted descriptors or memory: how soon to try again.
+cdef int FIRST_BACK_OFF_MS = 5
+cdef int LAST_BACK_OFF_MS = 1000
+cdef int64_t LOG_INTERVAL_NS = NS_PER_S
+# How often handle_request() looks for signals that cannot wake it; the standard module's
+# poll interval.
+cdef int SIGNAL_LOOK_MS = 500
+
+cdef enum Took:
+    NOTHING  # no request was there, or an error says so
+    LAST     # one request was served; ask the poller before the next
+    MORE     # one request was served, or skipped; there may be another
+    CLOSED   # the listener is closed
+
+cdef enum Source:
+    FROM_METHOD     # get_request() is overridden, or the socket is of another kind
+    FROM_LISTENER   # accept natively
+    FROM_DATAGRAMS  # receive natively
+
+cdef object set_wakeup_fd = signal.set_wakeup_fd
+cdef object logger = logging.getLogger("fastsocketserver")
+cdef object exhausted_outcome = Outcome.EXHAUSTED
+cdef object closed_outcome = Outcome.CLOSED
+cdef long forks = 0
+cdef int installed_wakeup_fd = -1
+
+
+def _note_fork():
+    """In a forked child: pollers are shared with the parent now, and must be replaced."""
+    global forks, installed_wakeup_fd
+    forks += 1
+    if installed_wakeup_fd >= 0:
+        set_wakeup_fd(-1)
+        installed_wakeup_fd = -1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def poller_name():
+    """Name of the poller that this build waits with: "epoll" or "poll"."""
+    return fss_poller_name().decode("ascii")
+
+
+def dispatch(server, request, client_address):
+    """Verify and process one request that was taken.
+
+    Source: the second half of `socketserver.BaseServer._handle_request_noblock`.
+    """
+    if server.verify_request(request, client_address):
+        try:
+            server.process_request(request, client_address)
+        except Exception:
+            server.handle_error(request, client_address)
+            server.shutdown_request(request)
+        except:
+            server.shutdown_request(request)
+            raise
+    else:
+        server.shutdown_request(request)
+
+
+def descriptor_of(server):
+    """The descriptor to wait for, `server.fileno()`.
+
+    Raises: ValueError, with the words of `selectors.PollSelector.register`.
+    """
+    try:
+        fd = int(server.fileno())
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"Invalid file object: {server!r}") from None
+    if fd < 0:
+        raise ValueError(f"Invalid file descriptor: {fd}")
+    return fd
+
+
+cdef int wait_ms_of(seconds) except -2:
+    """Milliseconds for poll(2), -1 for ever, with the exceptions of `PollSelector.select`."""
+    if seconds is None:
+        return -1
+    if seconds <= 0:
+        return 0
+    wait_ms = math.ceil(seconds * 1e3)
+    if wait_ms > INT_MAX:
+        raise OverflowError("timeout is too large")
+    return wait_ms
+
+
+cdef int shorter_ms(int wait_ms, int other_ms) noexcept:
+    """The shorter of two waits for poll(2), of which -1 is the longest."""
+    if wait_ms < 0 or other_ms < 0:
+        return max(wait_ms, other_ms)
+    return min(wait_ms, other_ms)
+
+
+cdef bint install_wakeup_fd(int write_fd) except -1:
+    """Let signals write to `write_fd`; False where that is somebody else's business."""
+    global installed_wakeup_fd
+    try:
+        previous = set_wakeup_fd(write_fd)
+    except ValueError:
+        return False  # a subinterpreter, where no signal handlers run
+    if previous >= 0:
+        try:
+            set_wakeup_fd(previous)
+            return False
+        except (OSError, ValueError):
+            pass  # it was closed without telling CPython: nobody's business
+    installed_wakeup_fd = write_fd
+    return True
+
+
+cdef int remove_wakeup_fd() except -1:
+    """Undo `install_wakeup_fd`, unless a signal handler has put another one in place."""
+    global installed_wakeup_fd
+    previous = set_wakeup_fd(-1)
+    if previous >= 0 and previous != installed_wakeup_fd:
+        set_wakeup_fd(previous)
+    installed_wakeup_fd = -1
+    return 0
+
+
+cdef class Loop:
+    """One call of `serve_forever()` or `handle_request()` on `server`."""
+
+    cdef object server
+    cdef fss_poller poller
+    cdef fss_wake lone_wake
+    cdef bint in_main_thread
+    cdef bint signals_are_taken
+    cdef long forks_seen
+    # Read by workers: whether a free worker or descriptor is worth a wake-up.
+    cdef readonly bint waits_for_capacity
+
+    # What the table of shortcuts said at this wake-up.
+    cdef Source source
+    cdef bint takes
+    cdef bint nodelay
+    cdef bint calls_service_actions
+    cdef bint reaps_children
+    cdef bint ticks
+
+    cdef object listener
+    cdef object receiver
+    cdef object watched_gate
+
+    cdef int back_off_ms
+    cdef int64_t retry_ns
+    cdef int64_t next_log_ns
+
+    def __cinit__(self, server):
+        self.poller.owned_fd = -1
+        self.poller.wake.read_fd = self.poller.wake.write_fd = -1
+        self.lone_wake.read_fd = self.lone_wake.write_fd = -1
+
+    def __init__(self, server):
+        """Args: server: a `BaseServer`, ours or one with our methods."""
+        self.server = server
+        self.forks_seen = forks
+        self.in_main_thread = threading.current_thread() is threading.main_thread()
+
+    def __dealloc__(self):
+        fss_poller_close(&self.poller)
+        fss_wake_close(&self.lone_wake)
+
+    def wake(self):
+        """End the wait of this loop, or its next one. Any thread, also in signal handlers."""
+        if self.forks_seen == forks:
+            fss_wake_signal(&self.poller.wake)
+
+    def close(self):
+        """Give up the poller, and the listener as it was found. The serving thread only."""
+        fss_poller_close(&self.poller)
+        fss_wake_close(&self.lone_wake)
+        if self.listener is not None:
+            self.listener.release()
+
+    # -- serve_forever --------------------------------------------------------------
+
+    def run(self, poll_interval):
+        """Serve until `_BaseServer__shutdown_request` is set or the listener is closed.
+
+        Source: `socketserver.BaseServer.serve_forever`.
+        """
+        cdef int tick_ms
+        cdef int ready
+        server = self.server
+        cdef int fd = descriptor_of(server)
+        self.open_poller(fd)
+        tick_ms = wait_ms_of(poll_interval)
+        self.consult_shortcuts()
+        while not server._BaseServer__shutdown_request:
+            if self.forks_seen != forks:
+                self.open_poller(fd)
+            ready = self.sleep(tick_ms)
+            # Stopped while asleep: whoever waits in the backlog is not ours any more.
+            if server._BaseServer__shutdown_request:
+                break
+            self.consult_shortcuts()
+            if ready & FSS_READY_LISTENER:
+                if not self.serve_batch():
+                    break
+            elif ready & FSS_READY_WAKE and self.listener_is_closed():
+                break
+            if self.calls_service_actions:
+                server.service_actions()
+            elif self.reaps_children:
+                gate = self.gate()
+                if gate is not None:
+                    gate.reap()
+
+    cdef int open_poller(self, int fd) except -1:
+        fss_poller_close(&self.poller)
+        self.forks_seen = forks
+        self.in_main_thread = threading.current_thread() is threading.main_thread()
+        self.watched_gate = None
+        raise_if_error(fss_poller_open(&self.poller, fd))
+        return 0
+
+    cdef int consult_shortcuts(self) except -1:
+        server = self.server
+        sock = getattr(server, "socket", None)
+        if self.listener is None or sock is not self.listener.sock:
+            if self.listener is not None:
+                self.listener.release()
+            self.listener = Listener(sock)
+            self.receiver = Receiver(sock)
+        self.takes = stock_owner(server, "_handle_request_noblock") is not None
+        taker = stock_owner(server, "get_request")
+        self.source = FROM_METHOD
+        if taker == "TCPServer" and self.listener.native:
+            self.source = FROM_LISTENER
+            self.nodelay = self.listener.is_tcp and wants_nodelay(server.RequestHandlerClass)
+        elif taker == "UDPServer" and self.receiver.native(server.max_packet_size):
+            self.source = FROM_DATAGRAMS
+        actor = stock_owner(server, "service_actions")
+        self.reaps_children = (actor == "ForkingMixIn"
+                               and stock_owner(server, "collect_children") is not None)
+        self.calls_service_actions = actor != "BaseServer" and not self.reaps_children
+        self.ticks = (self.calls_service_actions
+                      or stock_owner(server, "_BaseServer__shutdown_request") is None)
+        return 0
+
+    cdef int sleep(self, int tick_ms) except -1:
+        """Wait for something to do: a set of FSS_READY_*, 0 for a tick."""
+        cdef int ready
+        cdef bint with_listener
+        cdef int64_t deadline_ns = NEVER_NS
+        # Set first, asked after: a worker that becomes free in between sees it and wakes us.
+        self.waits_for_capacity = True
+        gate = self.gate()
+        if gate is not self.watched_gate:
+            self.watch(gate)
+        with_listener = self.retry_ns == 0 and not (gate is not None and gate.full())
+        self.waits_for_capacity = not with_listener
+        if with_listener and self.pending() is not None:
+            return FSS_READY_LISTENER
+        if tick_ms >= 0 and (self.ticks or (self.reaps_children and gate is not None
+                                            and gate.needs_tick())):
+            deadline_ns = fss_clock_now_ns() + tick_ms * NS_PER_MS
+        if self.retry_ns:
+            deadline_ns = min(deadline_ns, self.retry_ns)
+        while True:
+            ready = self.wait(with_listener, deadline_ns, tick_ms)
+            if ready or deadline_ns <= fss_clock_now_ns():
+                break
+        self.waits_for_capacity = False
+        if self.retry_ns and (ready & FSS_READY_WAKE or self.retry_ns <= fss_clock_now_ns()):
+            self.retry_ns = 0
+            ready |= FSS_READY_LISTENER
+        return ready
+
+    cdef int watch(self, gate) except -1:
+        """Wake up for children that exit, where the platform can tell."""
+        cdef int fd
+        self.watched_gate = gate
+        if gate is not None:
+            fd = gate.fileno()
+            if fd >= 0:
+                raise_if_error(fss_poller_watch_children(&self.poller, fd))
+        return 0
+
+    cdef int wait(self, bint with_listener, int64_t deadline_ns, int tick_ms) except -1:
+        """Sleep once: a set of FSS_READY_*, 0 on time-out or after a signal."""
+        cdef int ready
+        cdef bint owned
+        cdef int wait_ms = -1 if deadline_ns == NEVER_NS else fss_clock_wait_ms(deadline_ns)
+        if not self.in_main_thread:
+            with nogil:
+                ready = fss_poller_wait(&self.poller, with_listener, wait_ms)
+            return 0 if ready == -EINTR else raise_if_error(ready)
+        with nogil:
+            ready = fss_poller_wait(&self.poller, with_listener, 0)
+        if ready == 0 and wait_ms != 0:
+            owned = self.listen_for_signals(self.poller.wake.write_fd)
+            if not owned:
+                wait_ms = shorter_ms(wait_ms, tick_ms)
+            try:
+                PyErr_CheckSignals()
+                with nogil:
+                    ready = fss_poller_wait(&self.poller, with_listener, wait_ms)
+            finally:
+                if owned:
+                    remove_wakeup_fd()
+        PyErr_CheckSignals()
+        return 0 if ready == -EINTR else raise_if_error(ready)
+
+    cdef bint listen_for_signals(self, int write_fd) except -1:
+        """Let signals end the wait. False: they cannot; look for them now and then."""
+        if self.signals_are_taken or write_fd < 0:
+            return False
+        self.signals_are_taken = not install_wakeup_fd(write_fd)
+        return not self.signals_are_taken
+
+    cdef object gate(self):
+        """Who knows how many requests can be served at once (a Pool, Children), or None."""
+        return self.server.__dict__.get("_BaseServer__gate")
+
+    # -- taking requests ------------------------------------------------------------
+
+    cdef object pending(self):
+        """The queue of datagrams already taken from the kernel; None when it is empty."""
+        queue = self.server.__dict__.get("_UDPServer__queue")
+        return queue if queue else None
+
+    cdef bint serve_batch(self) except -1:
+        """Serve what is ready, at most `BATCH` requests. False: the listener is closed."""
+        cdef int served
+        cdef Took took
+        server = self.server
+        for served in range(BATCH):
+            if served and server._BaseServer__shutdown_request:
+                break
+            gate = self.gate()
+            if gate is not None and gate.full():
+                break
+            took = self.take()
+            if took == CLOSED:
+                return False
+            if took != MORE:
+                break
+        return True
+
+    cdef Took take(self) except *:
+        """Take one request by the shortcut or the hook, and dispatch it."""
+        cdef Took after = LAST
+        server = self.server
+        if not self.takes:
+            server._handle_request_noblock()
+            return LAST
+        try:
+            queue = self.pending()
+            if queue is not None:
+                pair = queue.popleft()
+                after = MORE
+            elif self.source == FROM_LISTENER:
+                pair = self.listener.accept(self.nodelay)
+                after = MORE
+            elif self.source == FROM_DATAGRAMS:
+                pair = self.receive()
+                after = MORE
+            else:
+                self.listener.keep_nonblocking()
+                pair = server.get_request()
+            if pair is None and after == MORE:
+                return NOTHING
+            request, client_address = pair
+        except OSError as error:
+            return self.after_error(error)
+        self.back_off_ms = 0
+        dispatch(server, request, client_address)
+        return after
+
+    cdef object receive(self):
+        """Refill the queue; its first request, None when nothing is there."""
+        server = self.server
+        queue = server.__dict__.get("_UDPServer__queue")
+        if queue is None:
+            queue = server.__dict__.setdefault("_UDPServer__queue", deque())
+        self.receiver.receive(server.max_packet_size, queue)
+        return queue.popleft() if queue else None
+
+    cdef Took after_error(self, error) except *:
+        """What an OSError out of accept, or out of get_request(), means for the loop."""
+        if self.listener_is_closed():
+            return CLOSED
+        outcome = outcome_of(error)
+        if outcome is closed_outcome and self.source != FROM_METHOD:
+            return CLOSED
+        if outcome is exhausted_outcome:
+            self.back_off(error)
+            return NOTHING
+        return NOTHING if self.source == FROM_METHOD else MORE
+
+    cdef bint listener_is_closed(self) except -1:
+        sock = getattr(self.server, "socket", None)
+        return isinstance(sock, PlainSocket) and sock.fileno() < 0
+
+    cdef int back_off(self, error) except -1:
+        cdef int64_t now_ns = fss_clock_now_ns()
+        self.back_off_ms = max(FIRST_BACK_OFF_MS, min(2 * self.back_off_ms, LAST_BACK_OFF_MS))
+        self.retry_ns = now_ns + self.back_off_ms * NS_PER_MS
+        if now_ns >= self.next_log_ns:
+            self.next_log_ns = now_ns + LOG_INTERVAL_NS
+            logger.warning("cannot accept on %r: %s; next try in %d ms",
+                           getattr(self.server, "server_address", None), error,
+                           self.back_off_ms)
+        return 0
+
+    # -- handle_request -------------------------------------------------------------
+
+    def run_once(self, timeout):
+        """Serve one request, or time out.
+
+        Args:
+            timeout: seconds; None waits for ever.
+        Returns:
+            what `_handle_request_noblock()` or `handle_timeout()` returned, or None.
+        Source: `socketserver.BaseServer.handle_request`.
+        """
+        cdef int64_t deadline_ns = NEVER_NS
+        cdef int fd
+        cdef Took took
+        server = self.server
+        if timeout is not None:
+            wait_ms_of(timeout)  # refuses what the standard module refuses
+            deadline_ns = fss_clock_now_ns() + <int64_t>(max(timeout, 0) * 1e9)
+        fd = descriptor_of(server)
+        if self.in_main_thread:
+            # Without a descriptor to be had it stays closed, and the wait is cut short.
+            fss_wake_open(&self.lone_wake)
+        self.consult_shortcuts()
+        while True:
+            if self.pending() is not None or self.wait_once(fd, deadline_ns):
+                if not self.takes or self.source == FROM_METHOD:
+                    self.listener.keep_nonblocking()
+                    return server._handle_request_noblock()
+                took = self.take()
+                if self.retry_ns:
+                    self.wait_once(-1, self.retry_ns)
+                if took != NOTHING or self.retry_ns:
+                    return None
+            if deadline_ns < fss_clock_now_ns():
+                return server.handle_timeout()
+
+    cdef bint wait_once(self, int fd, int64_t deadline_ns) except -1:
+        """Wait until `fd` is readable (True), the deadline, or a signal (False)."""
+        cdef int ready
+        cdef int wait_ms = -1 if deadline_ns == NEVER_NS else fss_clock_wait_ms(deadline_ns)
+        cdef bint owned = (self.in_main_thread
+                           and self.listen_for_signals(self.lone_wake.write_fd))
+        if self.in_main_thread and not owned:
+            wait_ms = shorter_ms(wait_ms, SIGNAL_LOOK_MS)
+        try:
+            PyErr_CheckSignals()
+            with nogil:
+                ready = fss_poller_wait_once(fd, self.lone_wake.read_fd, wait_ms)
+        finally:
+            if owned:
+                remove_wakeup_fd()
+        PyErr_CheckSignals()
+        if ready == -EINTR:
+            return False
+        if raise_if_error(ready) & FSS_READY_WAKE:
+            fss_wake_drain(&self.lone_wake)
+        return ready & FSS_READY_LISTENER

@@ -1,0 +1,253 @@
+"""Handing requests over to worker threads, last in, first out.
+
+Rules: all state is guarded by the GIL; no Python code runs between looking at it and
+changing it. A worker parks on a lock of its own, without the GIL. Who takes a seat off
+`idle` owns it and must fill it or end it, so a worker whose time-out races the hand-over
+sees that its seat is gone and goes on waiting for what is coming.
+
+Choice: CPython's own lock (`PyThread_type_lock`, a futex on Linux) parks a worker; it is
+portable, monotonic and costs one system call each way.
+"""
+
+import threading
+from _thread import allocate_lock
+
+cdef extern from "Python.h":
+    ctypedef void *PyThread_type_lock
+    ctypedef long long PY_TIMEOUT_T
+    enum PyLockStatus:
+        PY_LOCK_FAILURE
+        PY_LOCK_ACQUIRED
+        PY_LOCK_INTR
+    PyThread_type_lock PyThread_allocate_lock()
+    void PyThread_free_lock(PyThread_type_lock) noexcept
+    PyLockStatus PyThread_acquire_lock_timed(
+        PyThread_type_lock, PY_TIMEOUT_T microseconds, int interruptible) noexcept nogil
+    void PyThread_release_lock(PyThread_type_lock) noexcept nogil
+    object PyContext_New()
+    int PyContext_Enter(object) except -1
+    int PyContext_Exit(object) except -1
+
+cdef PY_TIMEOUT_T FOR_EVER_US = -1
+
+
+cdef class Seat:
+    """Where one worker waits, and where it finds its next request."""
+
+    cdef PyThread_type_lock parked
+    cdef object job
+    cdef readonly object worker
+    # Read by joiners on other threads; written before `finished` is read.
+    cdef readonly bint busy
+    cdef object finished
+
+    def __cinit__(self):
+        self.parked = PyThread_allocate_lock()
+        if self.parked is NULL:
+            raise MemoryError("no lock for a worker thread")
+        PyThread_acquire_lock_timed(self.parked, FOR_EVER_US, 0)
+
+    def __init__(self, worker):
+        """Args: worker: the `threading.Thread` that sits here."""
+        self.worker = worker
+        self.busy = True
+
+    def __dealloc__(self):
+        if self.parked is not NULL:
+            PyThread_free_lock(self.parked)
+
+    def finishing(self):
+        """An event that is set when the present request is done; None when there is none."""
+        event = threading.Event()
+        # No Python code from here on: the worker cannot finish in between.
+        if not self.busy:
+            return None
+        if self.finished is None:
+            self.finished = event
+        return self.finished
+
+    def abandon(self):
+        """In a forked child: the worker does not exist here."""
+        self.leave_request()
+
+    cdef bint wait(self, PY_TIMEOUT_T wait_us) noexcept:
+        """Wait until somebody releases the seat; False on time-out."""
+        cdef PyLockStatus status
+        with nogil:
+            status = PyThread_acquire_lock_timed(self.parked, wait_us, 0)
+        return status == PY_LOCK_ACQUIRED
+
+    cdef int fill(self, job) except -1:
+        self.job = job
+        PyThread_release_lock(self.parked)
+        return 0
+
+    cdef int leave_request(self) except -1:
+        """The request is done: let joiners go."""
+        self.job = None
+        self.busy = False
+        finished = self.finished
+        if finished is not None:
+            self.finished = None
+            finished.set()
+        return 0
+
+
+cdef class Pool:
+    """The idle and busy workers of one server."""
+
+    cdef list idle
+    cdef object new_worker
+    cdef object loops
+    cdef object max_threads
+    cdef PY_TIMEOUT_T idle_us
+    cdef readonly Py_ssize_t size
+    cdef readonly bint closed
+    cdef list waiters
+    cdef object __weakref__
+
+    def __init__(self, new_worker, loops, idle_timeout, max_threads):
+        """
+        Args:
+            new_worker: `new_worker(pool, target)` makes an unstarted worker thread whose
+                `run()` calls `pool.work(seat)` and whose `seat` is a `Seat`.
+            loops: list of running `Loop`s to wake when a worker becomes free.
+            idle_timeout: seconds that an idle worker waits for its next request.
+            max_threads: most workers at once; None for any number.
+        """
+        self.idle = []
+        self.new_worker = new_worker
+        self.loops = loops
+        self.max_threads = max_threads
+        self.idle_us = <PY_TIMEOUT_T>(idle_timeout * 1e6)
+        self.size = 0
+        self.closed = False
+        self.waiters = []
+
+    # -- what a loop asks of a gate; see Loop.sleep ----------------------------------
+
+    def full(self):
+        """Whether the next request would have to wait for a worker."""
+        return self.max_threads is not None and not self.idle and self.size >= self.max_threads
+
+    def fileno(self):
+        """Nothing to watch: a free worker wakes the loop itself."""
+        return -1
+
+    def needs_tick(self):
+        """Never."""
+        return False
+
+    # -- the serving thread ----------------------------------------------------------
+
+    def submit(self, target, request, client_address, threads):
+        """Have `target(request, client_address)` called by an idle worker or a new one.
+
+        Waits only where `max_threads` workers are busy.
+
+        Args:
+            threads: the server's `_threads`; the worker is appended.
+        Raises:
+            RuntimeError: no thread can be started.
+        """
+        cdef Seat seat
+        while self.full():
+            self.wait_for_free()
+        job = (target, request, client_address)
+        if self.idle:
+            seat = self.idle.pop()
+            seat.busy = True
+            try:
+                threads.append(seat.worker)
+            finally:
+                seat.fill(job)
+            return
+        worker = self.new_worker(self, target)
+        seat = worker.seat
+        seat.job = job
+        self.size += 1
+        try:
+            threads.append(worker)
+            worker.start()
+        except BaseException:
+            self.size -= 1
+            seat.leave_request()
+            raise
+
+    cdef int wait_for_free(self) except -1:
+        """Block until a worker becomes free: only outside of `serve_forever()`."""
+        lock = allocate_lock()
+        lock.acquire()
+        self.waiters.append(lock)
+        if self.full():
+            lock.acquire()
+        return 0
+
+    def close(self):
+        """Tell idle workers to end, and busy ones to end after their request.
+
+        Returns: the workers that were idle (list of threads), for the caller to join.
+        """
+        cdef Seat seat
+        self.closed = True
+        seats, self.idle = self.idle, []
+        for seat in seats:
+            seat.fill(None)
+        return [(<Seat>each).worker for each in seats]
+
+    def abandon(self):
+        """In a forked child: none of the workers exists here."""
+        self.closed = True
+        self.idle = []
+        self.size = 0
+
+    # -- the worker ------------------------------------------------------------------
+
+    def work(self, Seat seat):
+        """Serve requests on this thread until the worker is not needed any more.
+
+        An exception out of a request ends the worker, as it would end a thread.
+        """
+        try:
+            while seat.job is not None:
+                self.serve(seat)
+                if self.closed or self.idle_us == 0 or not self.await_job(seat):
+                    break
+        finally:
+            self.size -= 1
+            self.announce_capacity()
+
+    cdef int serve(self, Seat seat) except -1:
+        """One request, in a context of its own, as in a new thread."""
+        target, request, client_address = seat.job
+        seat.job = None
+        context = PyContext_New()
+        PyContext_Enter(context)
+        try:
+            target(request, client_address)
+        finally:
+            PyContext_Exit(context)
+            target = request = client_address = None
+            seat.leave_request()
+        return 0
+
+    cdef bint await_job(self, Seat seat) except -1:
+        """Be idle until a request comes (True), or it is time to end (False)."""
+        self.idle.append(seat)
+        self.announce_capacity()
+        if not seat.wait(self.idle_us):
+            try:
+                self.idle.remove(seat)
+                return False
+            except ValueError:
+                seat.wait(FOR_EVER_US)  # taken off meanwhile: the request is coming
+        return True
+
+    cdef int announce_capacity(self) except -1:
+        """A worker is free, or gone; and so may be a descriptor."""
+        for loop in self.loops:
+            if loop.waits_for_capacity:
+                loop.wake()
+        while self.waiters:
+            self.waiters.pop().release()
+        return 0

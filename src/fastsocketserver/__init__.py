@@ -1,0 +1,59 @@
+"""The standard library's `socketserver`, on a compiled loop.
+
+`import fastsocketserver as socketserver` is the whole migration: same classes, same
+methods to override, same attributes. The differences are listed in the README.
+"""
+
+from socketserver import _ServerSelector  # type: ignore[attr-defined]
+
+from fastsocketserver import _shortcuts
+from fastsocketserver._base import BaseServer
+from fastsocketserver._combinations import (
+    ForkingTCPServer,
+    ForkingUDPServer,
+    ForkingUnixDatagramServer,
+    ForkingUnixStreamServer,
+    ThreadingTCPServer,
+    ThreadingUDPServer,
+    ThreadingUnixDatagramServer,
+    ThreadingUnixStreamServer,
+)
+from fastsocketserver._forking import ForkingMixIn
+from fastsocketserver._handlers import (
+    BaseRequestHandler,
+    DatagramRequestHandler,
+    StreamRequestHandler,
+    _SocketWriter,
+)
+from fastsocketserver._limits import Limits
+from fastsocketserver._tcp import TCPServer
+from fastsocketserver._threading import ThreadingMixIn, _NoThreads, _Threads
+from fastsocketserver._udp import UDPServer
+from fastsocketserver._unix import UnixDatagramServer, UnixStreamServer
+
+__version__ = "0.1.0"
+
+# The names of the newest Python's socketserver, on every Python.
+__all__ = [
+    "BaseRequestHandler",
+    "BaseServer",
+    "DatagramRequestHandler",
+    "ForkingMixIn",
+    "ForkingTCPServer",
+    "ForkingUDPServer",
+    "ForkingUnixDatagramServer",
+    "ForkingUnixStreamServer",
+    "StreamRequestHandler",
+    "TCPServer",
+    "ThreadingMixIn",
+    "ThreadingTCPServer",
+    "ThreadingUDPServer",
+    "ThreadingUnixDatagramServer",
+    "ThreadingUnixStreamServer",
+    "UDPServer",
+    "UnixDatagramServer",
+    "UnixStreamServer",
+]
+
+for _row in _shortcuts.TABLE:
+    _shortcuts.add_stock(_row.hook, _row.owner, vars(globals()[_row.owner])[_row.hook])

@@ -1,0 +1,47 @@
+"""What each errno out of accept means for the loop: one table.
+
+Facts are from accept(2) on Linux, which also hands over errors of the network that are
+pending on the new connection; those concern one peer only.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+
+
+class Outcome(enum.Enum):
+    """What the loop does after an error."""
+
+    SKIPPED = "that peer has gone; there may be others"
+    EXHAUSTED = "nothing can be accepted for now; back off"
+    CLOSED = "there is no listener any more; stop serving"
+
+
+def _named(*names: str) -> frozenset[int]:
+    """The errno values among `names` that this platform has."""
+    return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))
+
+
+ACCEPT_ERRORS = {
+    Outcome.SKIPPED: _named(
+        "EAGAIN", "EWOULDBLOCK", "EINTR", "ECONNABORTED", "ECONNRESET", "ETIMEDOUT", "EPROTO",
+        "EPERM", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ENONET",
+        "ENOPROTOOPT", "ECONNREFUSED",
+    ),
+    # The second line: a socket that does not listen (yet). It stays "ready" for ever.
+    Outcome.EXHAUSTED: _named(
+        "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM",
+        "EINVAL", "EOPNOTSUPP",
+    ),
+    Outcome.CLOSED: _named("EBADF", "ENOTSOCK"),
+}  # fmt: skip
+
+_OUTCOME_BY_ERRNO = {
+    number: outcome for outcome, numbers in ACCEPT_ERRORS.items() for number in numbers
+}
+
+
+def outcome_of(error: OSError) -> Outcome:
+    """The meaning of `error`; one that the table does not know concerns one peer."""
+    return _OUTCOME_BY_ERRNO.get(error.errno or 0, Outcome.SKIPPED)

@@ -1,0 +1,128 @@
+"""Child processes: who has exited, at the cost of those that have.
+
+Kernel fact: a pidfd becomes readable when its process exits, and epoll tells which of many
+are readable. Where the kernel has none (or no descriptor is left for one), a child is
+asked for by waitpid(2) at each tick.
+
+Only the serving thread touches a `Children`. It never takes the status of a child that is
+not in the server's `active_children`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from typing import Any
+
+
+class Children:
+    """Watches the pids in `server.active_children`. The loop's gate; see `Loop.sleep`."""
+
+    def __init__(self, server: Any) -> None:
+        """Args: server: has `active_children` (a set of pids) and `max_children`."""
+        self._server = server
+        self._pidfds: dict[int, int] = {}
+        self._pids: dict[int, int] = {}
+        self._unwatched: set[int] = set()
+        self._epoll: Any = None
+        if hasattr(os, "pidfd_open") and hasattr(select, "epoll"):
+            with contextlib.suppress(OSError):  # no descriptor left: ask at each tick
+                self._epoll = select.epoll()
+
+    # -- the loop's gate --------------------------------------------------------------
+
+    def full(self) -> bool:
+        """Whether `max_children` are running: no request is taken until one exits."""
+        return len(self._server.active_children or ()) >= self._server.max_children
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when a child has exited; -1 where there is none."""
+        return -1 if self._epoll is None else self._epoll.fileno()
+
+    def needs_tick(self) -> bool:
+        """Whether there are children whose exit wakes nobody."""
+        return bool(self._unwatched)
+
+    # -- the life of a child ----------------------------------------------------------
+
+    def add(self, pid: int) -> None:
+        """Watch a child that was just forked."""
+        if self._epoll is not None:
+            try:
+                pidfd = os.pidfd_open(pid)
+            except OSError:
+                pidfd = -1
+            if pidfd >= 0:
+                try:
+                    self._epoll.register(pidfd, select.EPOLLIN)
+                except OSError:
+                    os.close(pidfd)
+                else:
+                    self._pidfds[pid] = pidfd
+                    self._pids[pidfd] = pid
+                    return
+        self._unwatched.add(pid)
+
+    def reap(self) -> None:
+        """Take the status of those that have exited. Costs nothing for the others."""
+        self._adopt()
+        if self._pids:
+            for pidfd, _ in self._epoll.poll(0, len(self._pids)):
+                self._reap_one(self._pids[pidfd], os.WNOHANG)
+        for pid in list(self._unwatched):
+            self._reap_one(pid, os.WNOHANG)
+
+    def wait_for_one(self) -> None:
+        """Block until a child of ours has exited, and take its status."""
+        if self._unwatched:
+            self._reap_one(next(iter(self._unwatched)), 0)
+        elif self._pids:
+            self._epoll.poll(None, 1)
+        self.reap()
+
+    def wait_for_all(self) -> None:
+        """Block until all children of ours have exited."""
+        for pid in list(self._server.active_children):
+            self._reap_one(pid, 0)
+
+    def _reap_one(self, pid: int, flags: int) -> None:
+        active = self._server.active_children or set()
+        if pid in active:
+            try:
+                exited, _ = os.waitpid(pid, flags)
+            except ChildProcessError:
+                exited = pid  # somebody else took its status
+            except OSError:
+                return
+            if not exited:
+                return
+            active.discard(pid)
+        self._forget(pid)
+
+    def _forget(self, pid: int) -> None:
+        self._unwatched.discard(pid)
+        pidfd = self._pidfds.pop(pid, None)
+        if pidfd is not None:
+            del self._pids[pidfd]
+            # Children have copies of the descriptor: closing ours does not suffice.
+            self._epoll.unregister(pidfd)
+            os.close(pidfd)
+
+    def _adopt(self) -> None:
+        """Watch pids that somebody else put into `active_children`."""
+        active = self._server.active_children or ()
+        if len(active) > len(self._pidfds) + len(self._unwatched):
+            for pid in active - self._pidfds.keys() - self._unwatched:
+                self.add(pid)
+
+    def close(self) -> None:
+        """Stop watching; the children go on. In a forked child: give up the copies."""
+        for pidfd in self._pids:
+            os.close(pidfd)
+        self._pids.clear()
+        self._pidfds.clear()
+        self._unwatched.clear()
+        if self._epoll is not None:
+            self._epoll.close()
+            self._epoll = None

@@ -1,0 +1,113 @@
+"""ForkingMixIn: each request in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import socketserver
+from typing import Any
+
+from fastsocketserver._children import Children
+
+
+class ForkingMixIn(socketserver.ForkingMixIn):
+    """Serve each request in a forked child.
+
+    Attributes, on the class or the instance:
+        timeout: seconds without a request after which `handle_request()` collects children.
+        active_children: set of the pids of running children; None before the first one.
+        max_children: most children at once. `serve_forever()` takes no request while so
+            many are running; `collect_children()` waits until one exits.
+        block_on_close: `server_close()` waits for all children.
+
+    Source: `socketserver.ForkingMixIn`.
+    """
+
+    timeout = 300
+    active_children: set[int] | None = None
+    max_children = 40
+    block_on_close = True
+
+    def collect_children(self, *, blocking: bool = False) -> None:
+        """Take the status of children of ours that have exited; of no other process.
+
+        Waits while `max_children` or more are running.
+
+        Args:
+            blocking: wait for all of them.
+
+        Source: `socketserver.ForkingMixIn.collect_children`.
+        """
+        if self.active_children is None:
+            return
+        children = self.__children()
+        children.reap()
+        while self.active_children and len(self.active_children) >= self.max_children:
+            children.wait_for_one()
+        if blocking:
+            children.wait_for_all()
+
+    def handle_timeout(self) -> None:
+        """Collect children after `self.timeout` seconds without a request.
+
+        Source: `socketserver.ForkingMixIn.handle_timeout`.
+        """
+        self.collect_children()
+
+    def service_actions(self) -> None:
+        """Collect children.
+
+        While this and `collect_children()` are stock, the loop reaps children when they
+        exit and does not tick.
+
+        Source: `socketserver.ForkingMixIn.service_actions`.
+        """
+        self.collect_children()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Fork; the child serves the request and exits, the parent closes its copy.
+
+        Raises:
+            OSError: no process can be forked; the loop reports it and goes on.
+
+        Source: `socketserver.ForkingMixIn.process_request`.
+        """
+        children = self.__children()
+        pid = os.fork()
+        if pid:
+            if self.active_children is None:
+                self.active_children = set()
+            self.active_children.add(pid)
+            children.add(pid)
+            self.close_request(request)  # type: ignore[attr-defined]
+            return
+        status = 1
+        try:
+            children.close()
+            self.finish_request(request, client_address)  # type: ignore[attr-defined]
+            status = 0
+        except Exception:
+            self.handle_error(request, client_address)  # type: ignore[attr-defined]
+        finally:
+            try:
+                self.shutdown_request(request)  # type: ignore[attr-defined]
+            finally:
+                os._exit(status)
+
+    def server_close(self) -> None:
+        """Close the server, then collect the children; all of them if `block_on_close`.
+
+        Source: `socketserver.ForkingMixIn.server_close`.
+        """
+        super().server_close()  # type: ignore[misc]
+        self.collect_children(blocking=self.block_on_close)
+        children = self.__dict__.pop("_BaseServer__gate", None)
+        if children is not None:
+            children.close()
+
+    def __children(self) -> Children:
+        """Who watches the children; made by the first request."""
+        children = self.__dict__.get("_BaseServer__gate")
+        if children is None:
+            children = Children(self)
+            self.__dict__["_BaseServer__gate"] = children
+        return children  # type: ignore[no-any-return]

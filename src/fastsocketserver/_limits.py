@@ -1,0 +1,53 @@
+"""Settings that the standard module does not have, in one object that cannot collide."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what a server may use; give a server class `limits = Limits(...)`.
+
+    A subclass attribute `limits` of any other type is the subclass's own business and is
+    never read.
+
+    Args:
+        thread_idle_timeout: seconds (0 or more) that an idle worker thread of
+            `ThreadingMixIn` waits for its next request before it ends. 0 gives each
+            request a new thread, as the standard module does.
+        max_threads: most worker threads of one server at once (1 or more), None for any
+            number. While all are busy, `serve_forever()` accepts no connection; they wait
+            in the backlog.
+
+    Raises:
+        TypeError, ValueError: naming the field and the value.
+    """
+
+    thread_idle_timeout: float = 10.0
+    max_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        seconds = self.thread_idle_timeout
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise TypeError(f"thread_idle_timeout must be a number of seconds, not {seconds!r}")
+        if not math.isfinite(seconds) or not 0 <= seconds <= threading.TIMEOUT_MAX:
+            raise ValueError(f"thread_idle_timeout must be finite and >= 0, not {seconds!r}")
+        count = self.max_threads
+        if count is None:
+            return
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise TypeError(f"max_threads must be a number of threads or None, not {count!r}")
+        if count < 1:
+            raise ValueError(f"max_threads must be >= 1, not {count!r}")
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def limits_of(server: object) -> Limits:
+    """The server's `limits`, if it is an instance of our type; else the defaults."""
+    limits = getattr(server, "limits", None)
+    return limits if isinstance(limits, Limits) else DEFAULT_LIMITS

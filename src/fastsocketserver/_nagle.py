@@ -1,0 +1,47 @@
+"""TCP_NODELAY on accepted connections, as asyncio and Go have it.
+
+With Nagle's algorithm on, a reply written in two pieces waits for the peer's delayed
+acknowledgement: 40 ms for each HTTP/1.1 keep-alive reply of `http.server`.
+"""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+from typing import Any
+
+from fastsocketserver._accept import is_tcp
+
+_ATTRIBUTE = "disable_nagle_algorithm"
+
+
+def wants_nodelay(handler: Any) -> bool:
+    """Whether connections for `handler` get TCP_NODELAY.
+
+    False only if the handler is a class that says `disable_nagle_algorithm = False` itself,
+    or inherits that from a class other than the stock `StreamRequestHandler`.
+    """
+    for cls in getattr(handler, "__mro__", ()):
+        if cls in _STOCK_HANDLERS:
+            return True
+        if _ATTRIBUTE in cls.__dict__:
+            return bool(cls.__dict__[_ATTRIBUTE])
+    return True
+
+
+def set_nodelay(listener: Any, connection: Any) -> None:
+    """Turn Nagle's algorithm off on a connection that came from `listener`, if it is TCP."""
+    if is_tcp(listener) and isinstance(connection, socket.socket):
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            return  # the peer has gone already; the handler will find that out
+
+
+_STOCK_HANDLERS: set[type] = {socketserver.StreamRequestHandler}
+
+
+def add_stock_handler(handler: type) -> type:
+    """Class decorator: `handler`'s own attribute is a default, not a wish."""
+    _STOCK_HANDLERS.add(handler)
+    return handler

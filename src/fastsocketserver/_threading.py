@@ -1,0 +1,104 @@
+"""ThreadingMixIn: each request on a worker thread."""
+
+from __future__ import annotations
+
+import socketserver
+from typing import Any
+
+from fastsocketserver._base import loops_of
+from fastsocketserver._limits import limits_of
+from fastsocketserver._pool import Pool
+from fastsocketserver._workers import close_pool, new_pool
+
+_NoThreads = socketserver._NoThreads  # type: ignore[attr-defined]
+
+
+class _Threads(socketserver._Threads):  # type: ignore[name-defined,misc]
+    """The threads that `server_close()` has to wait for.
+
+    Source: `socketserver._Threads`.
+    """
+
+    def append(self, thread: Any) -> None:
+        """Add a thread, unless it is a daemon or here already (workers serve many requests)."""
+        if thread.daemon or thread in self:
+            return
+        self.reap()
+        list.append(self, thread)
+
+
+class ThreadingMixIn(socketserver.ThreadingMixIn):
+    """Serve each request on a thread of its own: an idle worker, or a new one.
+
+    Attributes, on the class or the instance, read at each request:
+        daemon_threads: the interpreter may exit while requests are being served.
+        block_on_close: `server_close()` waits for the requests being served, unless their
+            threads are daemons.
+        limits: a `Limits`; how long workers stay idle, and how many there may be.
+
+    Source: `socketserver.ThreadingMixIn`.
+    """
+
+    daemon_threads = False
+    block_on_close = True
+    _threads = _NoThreads()
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve one request, on the worker thread; errors go to `handle_error()`.
+
+        An override is called instead. What it raises ends the worker thread, by way of
+        `threading.excepthook`.
+
+        Source: `socketserver.ThreadingMixIn.process_request_thread`.
+        """
+        try:
+            self.finish_request(request, client_address)  # type: ignore[attr-defined]
+        except Exception:
+            self.handle_error(request, client_address)  # type: ignore[attr-defined]
+        finally:
+            self.shutdown_request(request)  # type: ignore[attr-defined]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give the request to a worker thread, in a fresh `contextvars` context.
+
+        Returns at once, unless `limits.max_threads` are busy; `serve_forever()` does not
+        take a request while they are.
+
+        Raises:
+            RuntimeError: no thread can be started; the loop reports it and goes on.
+        Threads: any.
+        Source: `socketserver.ThreadingMixIn.process_request`.
+        """
+        if self.block_on_close:
+            vars(self).setdefault("_threads", _Threads())
+        self.__pool().submit(
+            self.process_request_thread, request, client_address, self._threads
+        )
+
+    def __pool(self) -> Pool:
+        """The present pool; made by the first request, so that nothing is there before."""
+        state = self.__dict__
+        daemon = bool(self.daemon_threads)
+        limits = limits_of(self)
+        made_for, pool = state.get("_ThreadingMixIn__made_pool", (None, None))
+        if made_for == (daemon, limits) and not pool.closed:
+            return pool  # type: ignore[no-any-return]
+        if pool is not None:
+            pool.close()
+        pool = new_pool(daemon, loops_of(self), limits)
+        state["_ThreadingMixIn__made_pool"] = (daemon, limits), pool
+        state["_BaseServer__gate"] = pool
+        return pool
+
+    def server_close(self) -> None:
+        """Close the server, wait for the requests that `block_on_close` is about, and end
+        idle workers.
+
+        Source: `socketserver.ThreadingMixIn.server_close`.
+        """
+        super().server_close()  # type: ignore[misc]
+        self._threads.join()
+        _, pool = self.__dict__.pop("_ThreadingMixIn__made_pool", (None, None))
+        if pool is not None:
+            self.__dict__.pop("_BaseServer__gate", None)
+            close_pool(pool)

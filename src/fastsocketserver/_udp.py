@@ -1,0 +1,68 @@
+"""Servers on datagram sockets."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+from typing import Any
+
+from fastsocketserver._tcp import TCPServer
+
+
+class UDPServer(socketserver.UDPServer, TCPServer):
+    """Serve datagrams, one after the other.
+
+    Attributes, on the class or the instance:
+        max_packet_size: bytes; longer datagrams are cut.
+
+    While `serve_forever()` runs with the stock `get_request()`, datagrams are taken from
+    the kernel in batches; those not served when it ends wait for the next call of
+    `serve_forever()`, `handle_request()` or `get_request()`.
+
+    Source: `socketserver.UDPServer`.
+    """
+
+    allow_reuse_address = False
+    allow_reuse_port = False
+    socket_type = socket.SOCK_DGRAM
+    max_packet_size = 8192
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Receive one datagram.
+
+        Returns:
+            `((data, socket), address)`: data in bytes; the socket is the server's own, to
+            answer on, and is not to be closed.
+        Raises:
+            OSError: there is no datagram after all; the loop carries on.
+
+        Source: `socketserver.UDPServer.get_request`.
+        """
+        queue = self.__dict__.get("_UDPServer__queue")
+        if queue:
+            try:
+                request: tuple[Any, Any] = queue.popleft()
+                return request
+            except IndexError:
+                pass  # another thread in handle_request() was quicker
+        data, client_address = self.socket.recvfrom(self.max_packet_size)
+        return (data, self.socket), client_address
+
+    def server_activate(self) -> None:
+        """Do nothing: datagram sockets do not listen.
+
+        Source: `socketserver.UDPServer.server_activate`.
+        """
+
+    def shutdown_request(self, request: Any) -> None:
+        """Call `close_request()`.
+
+        Source: `socketserver.UDPServer.shutdown_request`.
+        """
+        self.close_request(request)
+
+    def close_request(self, request: Any) -> None:
+        """Do nothing: there is no connection.
+
+        Source: `socketserver.UDPServer.close_request`.
+        """

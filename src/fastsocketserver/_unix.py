@@ -1,0 +1,27 @@
+"""Servers on Unix domain sockets."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+
+from fastsocketserver._tcp import TCPServer
+from fastsocketserver._udp import UDPServer
+
+
+class UnixStreamServer(socketserver.UnixStreamServer, TCPServer):
+    """Serve connections to a path. The peer's address is usually `''`.
+
+    Source: `socketserver.UnixStreamServer`.
+    """
+
+    address_family = socket.AF_UNIX
+
+
+class UnixDatagramServer(socketserver.UnixDatagramServer, UDPServer):
+    """Serve datagrams to a path. The peer's address is None unless it is bound.
+
+    Source: `socketserver.UnixDatagramServer`.
+    """
+
+    address_family = socket.AF_UNIX
