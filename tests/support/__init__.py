@@ -1,0 +1,1 @@
+"""What the tests share: bounded clients, serving threads, leak snapshots, request handlers."""
