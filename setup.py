@@ -11,6 +11,8 @@ from setuptools import Extension, setup
 POLLER = os.environ.get(
     "FASTSOCKETSERVER_POLLER", "poller_epoll" if sys.platform == "linux" else "poller_poll"
 )
+# Fewer memory mappings per module: a fork copies each of them (ForkingMixIn).
+LINK_ARGS = ["-Wl,-z,noseparate-code"] if sys.platform == "linux" else []
 C_HEADERS = sorted(glob("cext/*.h"))
 
 
@@ -22,6 +24,7 @@ def extension(name: str, *c_modules: str) -> Extension:
         include_dirs=["cext"],
         depends=[*C_HEADERS, *sorted(glob("cext/*.pxd"))],
         extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+        extra_link_args=LINK_ARGS,
     )
 
 
@@ -30,8 +33,8 @@ setup(
         [
             extension("_accept", "accept"),
             extension("_datagrams", "datagram"),
-            extension("_loop", "clock", "wake", "poller_once", POLLER),
-            extension("_pool"),
+            extension("_loop", "clock", "fork", "wake", "poller_once", POLLER),
+            extension("_pool", "fork"),
             extension("_shortcuts"),
         ],
         include_path=["cext"],

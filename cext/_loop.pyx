@@ -14,7 +14,6 @@ that descriptor is somebody else's (an asyncio loop around us), the wait is cut 
 of `poll_interval`, as in the standard module.
 """
 
-import logging
 import math
 import os
 import signal
@@ -29,7 +28,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 from _errors cimport raise_if_error
 
 from fastsocketserver._accept import Listener
-from fastsocketserver._accept_errors import Outcome, outcome_of
+from fastsocketserver._accept_errors import Outcome, outcome_of, report_exhaustion
 from fastsocketserver._datagrams import Receiver
 from fastsocketserver._nagle import wants_nodelay
 from fastsocketserver._shortcuts import stock_owner
@@ -40,6 +39,10 @@ cdef extern from "Python.h":
 cdef extern from "fss_clock.h":
     int64_t fss_clock_now_ns() noexcept nogil
     int fss_clock_wait_ms(int64_t deadline_ns) noexcept nogil
+
+cdef extern from "fss_fork.h":
+    int fss_fork_watch() noexcept
+    long fss_fork_count() noexcept
 
 cdef extern from "fss_wake.h":
     cdef struct fss_wake:
@@ -91,24 +94,14 @@ cdef enum Source:
     FROM_DATAGRAMS  # receive natively
 
 cdef object set_wakeup_fd = signal.set_wakeup_fd
-cdef object logger = logging.getLogger("fastsocketserver")
 cdef object exhausted_outcome = Outcome.EXHAUSTED
 cdef object closed_outcome = Outcome.CLOSED
-cdef long forks = 0
+# The wakeup fd that a loop of ours has put in place, -1 for none, and in which process.
 cdef int installed_wakeup_fd = -1
+cdef long installed_forks = 0
 
 
-def _note_fork():
-    """In a forked child: pollers are shared with the parent now, and must be replaced."""
-    global forks, installed_wakeup_fd
-    forks += 1
-    if installed_wakeup_fd >= 0:
-        set_wakeup_fd(-1)
-        installed_wakeup_fd = -1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
+raise_if_error(fss_fork_watch())
 
 
 def poller_name():
@@ -169,18 +162,22 @@ cdef int shorter_ms(int wait_ms, int other_ms) noexcept:
 
 cdef bint install_wakeup_fd(int write_fd) except -1:
     """Let signals write to `write_fd`; False where that is somebody else's business."""
-    global installed_wakeup_fd
+    global installed_wakeup_fd, installed_forks
+    cdef bint inherited
     try:
         previous = set_wakeup_fd(write_fd)
     except ValueError:
         return False  # a subinterpreter, where no signal handlers run
-    if previous >= 0:
+    # Forked while another thread's loop was asleep: the parent's pipe, of no use here.
+    inherited = previous == installed_wakeup_fd and installed_forks != fss_fork_count()
+    if previous >= 0 and not inherited:
         try:
             set_wakeup_fd(previous)
             return False
         except (OSError, ValueError):
             pass  # it was closed without telling CPython: nobody's business
     installed_wakeup_fd = write_fd
+    installed_forks = fss_fork_count()
     return True
 
 
@@ -230,7 +227,7 @@ cdef class Loop:
     def __init__(self, server):
         """Args: server: a `BaseServer`, ours or one with our methods."""
         self.server = server
-        self.forks_seen = forks
+        self.forks_seen = fss_fork_count()
         self.in_main_thread = threading.current_thread() is threading.main_thread()
 
     def __dealloc__(self):
@@ -239,7 +236,7 @@ cdef class Loop:
 
     def wake(self):
         """End the wait of this loop, or its next one. Any thread, also in signal handlers."""
-        if self.forks_seen == forks:
+        if self.forks_seen == fss_fork_count():
             fss_wake_signal(&self.poller.wake)
 
     def close(self):
@@ -264,7 +261,7 @@ cdef class Loop:
         tick_ms = wait_ms_of(poll_interval)
         self.consult_shortcuts()
         while not server._BaseServer__shutdown_request:
-            if self.forks_seen != forks:
+            if self.forks_seen != fss_fork_count():
                 self.open_poller(fd)
             ready = self.sleep(tick_ms)
             # Stopped while asleep: whoever waits in the backlog is not ours any more.
@@ -285,7 +282,7 @@ cdef class Loop:
 
     cdef int open_poller(self, int fd) except -1:
         fss_poller_close(&self.poller)
-        self.forks_seen = forks
+        self.forks_seen = fss_fork_count()
         self.in_main_thread = threading.current_thread() is threading.main_thread()
         self.watched_gate = None
         raise_if_error(fss_poller_open(&self.poller, fd))
@@ -476,9 +473,7 @@ cdef class Loop:
         self.retry_ns = now_ns + self.back_off_ms * NS_PER_MS
         if now_ns >= self.next_log_ns:
             self.next_log_ns = now_ns + LOG_INTERVAL_NS
-            logger.warning("cannot accept on %r: %s; next try in %d ms",
-                           getattr(self.server, "server_address", None), error,
-                           self.back_off_ms)
+            report_exhaustion(self.server, error, self.back_off_ms)
         return 0
 
     # -- handle_request -------------------------------------------------------------

@@ -12,6 +12,12 @@ portable, monotonic and costs one system call each way.
 import threading
 from _thread import allocate_lock
 
+from _errors cimport raise_if_error
+
+cdef extern from "fss_fork.h":
+    int fss_fork_watch() noexcept
+    long fss_fork_count() noexcept
+
 cdef extern from "Python.h":
     ctypedef void *PyThread_type_lock
     ctypedef long long PY_TIMEOUT_T
@@ -30,6 +36,8 @@ cdef extern from "Python.h":
 
 cdef PY_TIMEOUT_T FOR_EVER_US = -1
 
+raise_if_error(fss_fork_watch())
+
 
 cdef class Seat:
     """Where one worker waits, and where it finds its next request."""
@@ -37,9 +45,9 @@ cdef class Seat:
     cdef PyThread_type_lock parked
     cdef object job
     cdef readonly object worker
-    # Read by joiners on other threads; written before `finished` is read.
-    cdef readonly bint busy
+    cdef bint serving
     cdef object finished
+    cdef long forks_seen
 
     def __cinit__(self):
         self.parked = PyThread_allocate_lock()
@@ -50,25 +58,32 @@ cdef class Seat:
     def __init__(self, worker):
         """Args: worker: the `threading.Thread` that sits here."""
         self.worker = worker
-        self.busy = True
+        self.serving = True
+        self.forks_seen = fss_fork_count()
 
     def __dealloc__(self):
         if self.parked is not NULL:
             PyThread_free_lock(self.parked)
 
+    @property
+    def exists(self):
+        """Whether the worker is a thread of this process, not of one that forked it."""
+        return self.forks_seen == fss_fork_count()
+
+    @property
+    def busy(self):
+        """Whether the worker has a request."""
+        return self.serving and self.forks_seen == fss_fork_count()
+
     def finishing(self):
         """An event that is set when the present request is done; None when there is none."""
         event = threading.Event()
         # No Python code from here on: the worker cannot finish in between.
-        if not self.busy:
+        if not self.serving or self.forks_seen != fss_fork_count():
             return None
         if self.finished is None:
             self.finished = event
         return self.finished
-
-    def abandon(self):
-        """In a forked child: the worker does not exist here."""
-        self.leave_request()
 
     cdef bint wait(self, PY_TIMEOUT_T wait_us) noexcept:
         """Wait until somebody releases the seat; False on time-out."""
@@ -85,7 +100,7 @@ cdef class Seat:
     cdef int leave_request(self) except -1:
         """The request is done: let joiners go."""
         self.job = None
-        self.busy = False
+        self.serving = False
         finished = self.finished
         if finished is not None:
             self.finished = None
@@ -102,7 +117,8 @@ cdef class Pool:
     cdef object max_threads
     cdef PY_TIMEOUT_T idle_us
     cdef readonly Py_ssize_t size
-    cdef readonly bint closed
+    cdef bint is_closed
+    cdef long forks_seen
     cdef list waiters
     cdef object __weakref__
 
@@ -121,8 +137,15 @@ cdef class Pool:
         self.max_threads = max_threads
         self.idle_us = <PY_TIMEOUT_T>(idle_timeout * 1e6)
         self.size = 0
-        self.closed = False
+        self.is_closed = False
+        self.forks_seen = fss_fork_count()
         self.waiters = []
+
+    @property
+    def closed(self):
+        """Whether it takes no more requests: after `close()`, and in a forked child, where
+        none of its workers exists."""
+        return self.is_closed or self.forks_seen != fss_fork_count()
 
     # -- what a loop asks of a gate; see Loop.sleep ----------------------------------
 
@@ -156,7 +179,7 @@ cdef class Pool:
         job = (target, request, client_address)
         if self.idle:
             seat = self.idle.pop()
-            seat.busy = True
+            seat.serving = True
             try:
                 threads.append(seat.worker)
             finally:
@@ -189,17 +212,13 @@ cdef class Pool:
         Returns: the workers that were idle (list of threads), for the caller to join.
         """
         cdef Seat seat
-        self.closed = True
+        self.is_closed = True
         seats, self.idle = self.idle, []
+        if self.forks_seen != fss_fork_count():
+            return []
         for seat in seats:
             seat.fill(None)
         return [(<Seat>each).worker for each in seats]
-
-    def abandon(self):
-        """In a forked child: none of the workers exists here."""
-        self.closed = True
-        self.idle = []
-        self.size = 0
 
     # -- the worker ------------------------------------------------------------------
 

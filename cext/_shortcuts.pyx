@@ -5,16 +5,14 @@ as long as the hook is one of ours. An override always wins: in a subclass, in a
 the instance, or patched on the class while serving. The loop asks at each wake-up.
 """
 
-from typing import NamedTuple
+from collections import namedtuple
 
 
-class Shortcut(NamedTuple):
-    """One row: what the loop does when `hook` is the method of our class `owner`."""
+class Shortcut(namedtuple("Shortcut", "hook owner instead benchmark")):
+    """One row: what the loop does `instead` when `hook` is the method of our class `owner`,
+    and the name of the benchmark that justifies it."""
 
-    hook: str
-    owner: str
-    instead: str
-    benchmark: str
+    __slots__ = ()
 
 
 TABLE = (

@@ -25,7 +25,6 @@ from fastsocketserver._handlers import (
     StreamRequestHandler,
     _SocketWriter,
 )
-from fastsocketserver._limits import Limits
 from fastsocketserver._tcp import TCPServer
 from fastsocketserver._threading import ThreadingMixIn, _NoThreads, _Threads
 from fastsocketserver._udp import UDPServer
@@ -54,6 +53,18 @@ __all__ = [
     "UnixDatagramServer",
     "UnixStreamServer",
 ]
+
+
+
+def __getattr__(name: str) -> object:
+    """`Limits`, loaded when it is asked for: dataclasses take 10 ms to import."""
+    if name == "Limits":
+        from fastsocketserver._limits import Limits
+
+        globals()["Limits"] = Limits
+        return Limits
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 for _row in _shortcuts.TABLE:
     _shortcuts.add_stock(_row.hook, _row.owner, vars(globals()[_row.owner])[_row.hook])

@@ -9,6 +9,10 @@ from __future__ import annotations
 import enum
 import errno
 
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class Outcome(enum.Enum):
     """What the loop does after an error."""
@@ -45,3 +49,15 @@ _OUTCOME_BY_ERRNO = {
 def outcome_of(error: OSError) -> Outcome:
     """The meaning of `error`; one that the table does not know concerns one peer."""
     return _OUTCOME_BY_ERRNO.get(error.errno or 0, Outcome.SKIPPED)
+
+
+def report_exhaustion(server: Any, error: OSError, next_try_ms: int) -> None:
+    """One record on the logger `fastsocketserver`; the loop sees to it that it is rare."""
+    import logging  # only here: most servers never come to this
+
+    logging.getLogger("fastsocketserver").warning(
+        "cannot accept on %r: %s; next try in %d ms",
+        getattr(server, "server_address", None),
+        error,
+        next_try_ms,
+    )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socketserver
 import sys
-import traceback
-from typing import Any
 
 from fastsocketserver._loop import Loop, dispatch
 from fastsocketserver._serving import ServingEvent
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class BaseServer(socketserver.BaseServer):
@@ -203,6 +205,8 @@ class BaseServer(socketserver.BaseServer):
 
         Source: `socketserver.BaseServer.handle_error`.
         """
+        import traceback
+
         rule = "-" * 40
         print(rule, file=sys.stderr)
         print(

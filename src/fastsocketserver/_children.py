@@ -10,10 +10,12 @@ not in the server's `active_children`.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
-from typing import Any
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Children:
@@ -22,13 +24,17 @@ class Children:
     def __init__(self, server: Any) -> None:
         """Args: server: has `active_children` (a set of pids) and `max_children`."""
         self._server = server
+        # Forked children share the epoll set, so they must leave this object alone.
+        self.owner_pid = os.getpid()
         self._pidfds: dict[int, int] = {}
         self._pids: dict[int, int] = {}
         self._unwatched: set[int] = set()
         self._epoll: Any = None
         if hasattr(os, "pidfd_open") and hasattr(select, "epoll"):
-            with contextlib.suppress(OSError):  # no descriptor left: ask at each tick
+            try:
                 self._epoll = select.epoll()
+            except OSError:
+                pass  # no descriptor left: ask at each tick
 
     # -- the loop's gate --------------------------------------------------------------
 
@@ -117,7 +123,7 @@ class Children:
                 self.add(pid)
 
     def close(self) -> None:
-        """Stop watching; the children go on. In a forked child: give up the copies."""
+        """Stop watching; the children go on."""
         for pidfd in self._pids:
             os.close(pidfd)
         self._pids.clear()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socketserver
-from typing import Any
 
 from fastsocketserver._children import Children
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class ForkingMixIn(socketserver.ForkingMixIn):
@@ -82,7 +85,6 @@ class ForkingMixIn(socketserver.ForkingMixIn):
             return
         status = 1
         try:
-            children.close()
             self.finish_request(request, client_address)  # type: ignore[attr-defined]
             status = 0
         except Exception:
@@ -105,9 +107,9 @@ class ForkingMixIn(socketserver.ForkingMixIn):
             children.close()
 
     def __children(self) -> Children:
-        """Who watches the children; made by the first request."""
+        """Who watches the children; made by the first request of this process."""
         children = self.__dict__.get("_BaseServer__gate")
-        if children is None:
+        if children is None or children.owner_pid != os.getpid():
             children = Children(self)
             self.__dict__["_BaseServer__gate"] = children
         return children  # type: ignore[no-any-return]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import socket
 import socketserver
-from typing import Any
 
 from fastsocketserver._nagle import add_stock_handler
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 _SocketWriter = socketserver._SocketWriter  # type: ignore[attr-defined]
 

@@ -6,6 +6,8 @@ import math
 import threading
 from dataclasses import dataclass
 
+from fastsocketserver._workers import MAX_THREADS, THREAD_IDLE_TIMEOUT_S
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -26,8 +28,8 @@ class Limits:
         TypeError, ValueError: naming the field and the value.
     """
 
-    thread_idle_timeout: float = 10.0
-    max_threads: int | None = None
+    thread_idle_timeout: float = THREAD_IDLE_TIMEOUT_S
+    max_threads: int | None = MAX_THREADS
 
     def __post_init__(self) -> None:
         seconds = self.thread_idle_timeout
@@ -43,11 +45,3 @@ class Limits:
         if count < 1:
             raise ValueError(f"max_threads must be >= 1, not {count!r}")
 
-
-DEFAULT_LIMITS = Limits()
-
-
-def limits_of(server: object) -> Limits:
-    """The server's `limits`, if it is an instance of our type; else the defaults."""
-    limits = getattr(server, "limits", None)
-    return limits if isinstance(limits, Limits) else DEFAULT_LIMITS

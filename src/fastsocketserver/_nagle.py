@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import socket
 import socketserver
-from typing import Any
 
 from fastsocketserver._accept import is_tcp
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 _ATTRIBUTE = "disable_nagle_algorithm"
 

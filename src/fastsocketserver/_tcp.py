@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import socket
 import socketserver
-from typing import Any
 
 from fastsocketserver._base import BaseServer, wake_loops
 from fastsocketserver._nagle import set_nodelay, wants_nodelay
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class TCPServer(socketserver.TCPServer, BaseServer):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socketserver
-from typing import Any
 
 from fastsocketserver._base import loops_of
-from fastsocketserver._limits import limits_of
 from fastsocketserver._pool import Pool
-from fastsocketserver._workers import close_pool, new_pool
+from fastsocketserver._workers import MAX_THREADS, THREAD_IDLE_TIMEOUT_S, close_pool, new_pool
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 _NoThreads = socketserver._NoThreads  # type: ignore[attr-defined]
 
@@ -78,15 +80,14 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
     def __pool(self) -> Pool:
         """The present pool; made by the first request, so that nothing is there before."""
         state = self.__dict__
-        daemon = bool(self.daemon_threads)
-        limits = limits_of(self)
-        made_for, pool = state.get("_ThreadingMixIn__made_pool", (None, None))
-        if made_for == (daemon, limits) and not pool.closed:
+        made_for = bool(self.daemon_threads), *_thread_limits(self)
+        present, pool = state.get("_ThreadingMixIn__made_pool", (None, None))
+        if present == made_for and not pool.closed:
             return pool  # type: ignore[no-any-return]
         if pool is not None:
             pool.close()
-        pool = new_pool(daemon, loops_of(self), limits)
-        state["_ThreadingMixIn__made_pool"] = (daemon, limits), pool
+        pool = new_pool(*made_for, loops_of(self))
+        state["_ThreadingMixIn__made_pool"] = made_for, pool
         state["_BaseServer__gate"] = pool
         return pool
 
@@ -102,3 +103,14 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
         if pool is not None:
             self.__dict__.pop("_BaseServer__gate", None)
             close_pool(pool)
+
+
+def _thread_limits(server: Any) -> tuple[float, int | None]:
+    """The idle time-out in seconds and the most threads, from `server.limits`."""
+    limits = getattr(server, "limits", None)
+    if limits is not None:
+        from fastsocketserver._limits import Limits  # dataclasses take 10 ms to import
+
+        if isinstance(limits, Limits):
+            return limits.thread_idle_timeout, limits.max_threads
+    return THREAD_IDLE_TIMEOUT_S, MAX_THREADS

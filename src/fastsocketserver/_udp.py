@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 import socketserver
-from typing import Any
 
 from fastsocketserver._tcp import TCPServer
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class UDPServer(socketserver.UDPServer, TCPServer):

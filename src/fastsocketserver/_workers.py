@@ -11,15 +11,21 @@ State that several threads touch: `_live`, under the GIL (single set operations)
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any
 
-from fastsocketserver._limits import Limits
 from fastsocketserver._pool import Pool, Seat
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import Any
+
+# What `Limits` says for servers that say nothing. A worker that waits ten seconds for its
+# next request saves a thread start wherever requests come more often than that.
+THREAD_IDLE_TIMEOUT_S = 10.0
+MAX_THREADS: int | None = None
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 _live: set[Worker] = set()
@@ -68,7 +74,7 @@ class Worker(threading.Thread):
 
     def is_alive(self) -> bool:
         """Whether a request is being served."""
-        return self.seat.busy
+        return self.seat.busy or self is threading.current_thread()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the present request is done.
@@ -92,13 +98,15 @@ class Worker(threading.Thread):
             time.sleep(0.001)
 
 
-def new_pool(daemon: bool, loops: list[Any], limits: Limits) -> Pool:
-    """A pool whose workers are daemon threads or not."""
+def new_pool(
+    daemon: bool, idle_timeout_s: float, max_threads: int | None, loops: list[Any]
+) -> Pool:
+    """A pool whose workers are daemon threads or not; for the rest see `Limits`."""
 
     def new_worker(pool: Pool, target: Callable[..., Any]) -> Worker:
         return Worker(pool, target, daemon)
 
-    pool = Pool(new_worker, loops, limits.thread_idle_timeout, limits.max_threads)
+    pool = Pool(new_worker, loops, idle_timeout_s, max_threads)
     _pools.add(pool)
     return pool
 
@@ -112,23 +120,11 @@ def close_pool(pool: Pool) -> None:
 def _end_idle_workers() -> None:
     """Let the interpreter exit: it waits for threads that are no daemons."""
     for worker in list(_live):
-        worker._started.wait_really()  # not there yet for the interpreter's own join
+        if worker.seat.exists:
+            worker._started.wait_really()  # not there yet for the interpreter's own join
     for pool in list(_pools):
         pool.close()
 
 
-def _forget_workers() -> None:
-    """In a forked child only the forking thread is left."""
-    for pool in list(_pools):
-        pool.abandon()
-    current = threading.current_thread()
-    for worker in list(_live):
-        if worker is not current:
-            worker.seat.abandon()
-            _live.discard(worker)
-
-
 # Before the interpreter joins its threads; atexit functions run only after that.
 getattr(threading, "_register_atexit", atexit.register)(_end_idle_workers)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_workers)
