@@ -27,8 +27,11 @@ def connect(server: Any) -> socket.socket:
 def connected(server: Any, payload: bytes = b"") -> Iterator[socket.socket]:
     """A client that has connected and sent `payload`, then ended its own side."""
     with connect(server) as client:
-        client.sendall(payload)
-        client.shutdown(socket.SHUT_WR)
+        if payload:
+            client.sendall(payload)
+        # The server may have replied and closed by now: EPIPE, ENOTCONN.
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_WR)
         yield client
 
 
@@ -55,6 +58,11 @@ def exchange(server: Any, payload: bytes = b"") -> bytes:
     """Connect, send, end our side, and return the whole reply."""
     with connected(server, payload) as client:
         return read_to_end(client)
+
+
+def nudge(server: Any) -> None:
+    """Make the listener readable, so that a loop that sleeps looks around."""
+    connect(server).close()
 
 
 @contextlib.contextmanager
