@@ -1,0 +1,1 @@
+"""What the benchmark commands share: cases, processes, measuring, reports."""

@@ -1,0 +1,157 @@
+"""Measures one case: all its servers alive at once, loaded in turns.
+
+Round by round (A B C, B C A, ...), so that what the machine does meanwhile
+hits all of them alike, and ratios are taken within a round.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+
+from harness import wrk
+from harness.cases import Case
+from harness.errors import MeasurementError
+from harness.load_process import LoadProcess
+from harness.server_process import ServerProcess, Usage
+
+WARM_UP_S = 0.3
+
+
+@dataclass(frozen=True)
+class Round:
+    """One load on one server."""
+
+    rate: float
+    cpu_us: float  # server CPU, user and system, per request
+    p50_us: float
+    p99_us: float
+    p999_us: float | None
+    switches: float  # voluntary context switches of the server, per request
+    peak_rss_mib: float
+    client_busy: float | None  # CPU time of the client / elapsed: near 1, it is the limit
+    requests: int
+    resent: int
+
+
+@dataclass
+class ImplResult:
+    """All rounds of one implementation, or why there is no figure."""
+
+    rounds: list[Round] = field(default_factory=list)
+    error: str = ""
+
+    def median(self, metric: str) -> float | None:
+        """The median over the rounds; None without a figure."""
+        values = [getattr(round_, metric) for round_ in self.rounds]
+        if self.error or not values or None in values:
+            return None
+        return statistics.median(values)
+
+    def spread(self, metric: str) -> float | None:
+        """Half the range over the rounds, as a share of the median."""
+        median = self.median(metric)
+        if not median:
+            return None
+        values = [getattr(round_, metric) for round_ in self.rounds]
+        return (max(values) - min(values)) / 2 / median
+
+    def ratio(self, metric: str, other: ImplResult | None) -> float | None:
+        """The median of this / other, round by round; None without figures."""
+        if other is None or None in (self.median(metric), other.median(metric)):
+            return None
+        pairs = zip(self.rounds, other.rounds, strict=True)
+        return statistics.median(
+            getattr(mine, metric) / (getattr(theirs, metric) or 1e-9) for mine, theirs in pairs
+        )
+
+    def as_dict(self) -> dict:
+        if self.error:
+            return {"error": self.error}
+        return {
+            "median": {name: self.median(name) for name in asdict(self.rounds[0])},
+            "rounds": [asdict(round_) for round_ in self.rounds],
+        }
+
+
+CaseResult = dict[str, ImplResult]
+
+
+def _run_load(server: ServerProcess, case: Case, seconds: float) -> tuple[dict, Usage, Usage]:
+    """The load's result and the server's usage on both sides of it."""
+    if case.client == "wrk":
+        before = server.usage()
+        result = wrk.run(server.port, case.load.clients, seconds)
+        return result, before, server.usage()
+    with LoadProcess(case.load, server.port, seconds) as load:
+        before = server.usage()
+        load.begin()
+        result = load.result()
+        time.sleep(case.settle_s)
+        return result, before, server.usage()
+
+
+def measure_round(server: ServerProcess, case: Case, seconds: float) -> Round:
+    """Load the server once; MeasurementError if anything at all went wrong."""
+    result, before, after = _run_load(server, case, seconds)
+    if server.error_output():
+        raise MeasurementError(f"the server complains: {server.last_error_line()}")
+    requests, busy_s = result["requests"], result["client_cpu_s"]
+    return Round(
+        rate=result["rate"],
+        cpu_us=(after.cpu_s - before.cpu_s) / requests * 1e6,
+        p50_us=result["p50_us"],
+        p99_us=result["p99_us"],
+        p999_us=result["p999_us"],
+        switches=(after.voluntary_switches - before.voluntary_switches) / requests,
+        peak_rss_mib=after.peak_rss_kib / 1024,
+        client_busy=None if busy_s is None else busy_s / result["elapsed_s"],
+        requests=requests,
+        resent=result["resent"],
+    )
+
+
+def _start_servers(case: Case, impls: list[str], stack: ExitStack, results: CaseResult) -> dict:
+    servers = {}
+    for impl in impls:
+        try:
+            server = ServerProcess(impl, case.work, case.load.size)
+            servers[impl] = stack.enter_context(server)
+        except MeasurementError as error:  # noqa: PERF203 - the others go on
+            results[impl].error = str(error)
+    return servers
+
+
+def measure_case(
+    case: Case,
+    impls: list[str],
+    rounds: int,
+    seconds: float,
+    on_step: Callable[[str], None] = lambda impl: None,
+) -> CaseResult:
+    """Warm all servers up, then measure `rounds` rounds of `seconds` each.
+
+    An implementation that fails keeps its error, gets no figure and is left
+    out of the remaining rounds; the others go on.
+    """
+    results = {impl: ImplResult() for impl in impls}
+    with ExitStack() as stack:
+        servers = _start_servers(case, impls, stack, results)
+        for number in range(-1, rounds):  # -1: the warm-up
+            first = max(number, 0) % len(impls)
+            for impl in impls[first:] + impls[:first]:
+                on_step(impl)
+                if results[impl].error:
+                    continue
+                try:
+                    duration_s = WARM_UP_S if number < 0 else seconds
+                    measured = measure_round(servers[impl], case, duration_s)
+                except MeasurementError as error:
+                    results[impl].error = str(error)
+                    continue
+                if number >= 0:
+                    results[impl].rounds.append(measured)
+    return results

@@ -1,0 +1,95 @@
+"""One table, shown on the terminal by rich and written as Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.cases import Case
+from harness.implementations import STANDARD
+from harness.measure import CaseResult, ImplResult
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells are text; the first column is left-aligned, the others right."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+
+    def to_rich(self):
+        from rich.table import Table as RichTable
+
+        table = RichTable(title=self.title, title_justify="left")
+        for index, column in enumerate(self.columns):
+            table.add_column(column, justify="right" if index else "left", no_wrap=not index)
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def to_markdown(self) -> str:
+        align = ["---", *["---:"] * (len(self.columns) - 1)]
+        lines = [self.columns, align, *self.rows]
+        body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        return f"### {self.title}\n\n{body}\n"
+
+
+def number(value: float | None) -> str:
+    """Three significant digits at least, thousands separated."""
+    if value is None:
+        return "-"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def times(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}x"
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{value * 100:.0f} %"
+
+
+CASE_COLUMNS = [
+    "",
+    "requests/s",
+    "to std",
+    "spread",
+    "CPU us/req",
+    "to std",
+    "spread",
+    "p50 us",
+    "p99 us",
+    "p99.9 us",
+    "switches/req",
+    "peak MiB",
+    "client busy",
+]
+
+
+def _row(impl: str, result: ImplResult, standard: ImplResult | None) -> list[str]:
+    if result.error:
+        return [impl, f"FAILED: {result.error}", *[""] * (len(CASE_COLUMNS) - 2)]
+    return [
+        impl,
+        number(result.median("rate")),
+        times(result.ratio("rate", standard)),
+        percent(result.spread("rate")),
+        number(result.median("cpu_us")),
+        times(result.ratio("cpu_us", standard)),
+        percent(result.spread("cpu_us")),
+        number(result.median("p50_us")),
+        number(result.median("p99_us")),
+        number(result.median("p999_us")),
+        number(result.median("switches")),
+        number(result.median("peak_rss_mib")),
+        percent(result.median("client_busy")),
+    ]
+
+
+def case_table(case: Case, results: CaseResult) -> Table:
+    """All implementations of one case."""
+    standard = results.get(STANDARD)
+    rows = [_row(impl, result, standard) for impl, result in results.items()]
+    return Table(case.title, CASE_COLUMNS, rows)
