@@ -210,6 +210,10 @@ cdef class Loop:
     cdef bint calls_service_actions
     cdef bint reaps_children
     cdef bint ticks
+    cdef bint holds
+    # Requests of the last batch wait for a worker; and whether they have for too long.
+    cdef bint unsettled
+    cdef bint overdue
 
     cdef object listener
     cdef object receiver
@@ -253,13 +257,17 @@ cdef class Loop:
 
         Source: `socketserver.BaseServer.serve_forever`.
         """
-        cdef int tick_ms
+        cdef int fd = descriptor_of(self.server)
+        self.open_poller(fd)
+        self.consult_shortcuts()
+        try:
+            self.turn(fd, wait_ms_of(poll_interval))
+        finally:
+            self.settle_for_good()
+
+    cdef int turn(self, int fd, int tick_ms) except -1:
         cdef int ready
         server = self.server
-        cdef int fd = descriptor_of(server)
-        self.open_poller(fd)
-        tick_ms = wait_ms_of(poll_interval)
-        self.consult_shortcuts()
         while not server._BaseServer__shutdown_request:
             if self.forks_seen != fss_fork_count():
                 self.open_poller(fd)
@@ -273,12 +281,15 @@ cdef class Loop:
                     break
             elif ready & FSS_READY_WAKE and self.listener_is_closed():
                 break
+            if self.unsettled:
+                self.settle()
             if self.calls_service_actions:
                 server.service_actions()
             elif self.reaps_children:
                 gate = self.gate()
                 if gate is not None:
                     gate.reap()
+        return 0
 
     cdef int open_poller(self, int fd) except -1:
         fss_poller_close(&self.poller)
@@ -307,6 +318,10 @@ cdef class Loop:
         actor = stock_owner(server, "service_actions")
         self.reaps_children = (actor == "ForkingMixIn"
                                and stock_owner(server, "collect_children") is not None)
+        # No hook of a subclass may wait on the serving thread for a request held back.
+        self.holds = (self.source != FROM_METHOD and self.takes
+                      and stock_owner(server, "process_request") == "ThreadingMixIn"
+                      and stock_owner(server, "verify_request") is not None)
         self.calls_service_actions = actor != "BaseServer" and not self.reaps_children
         self.ticks = (self.calls_service_actions
                       or stock_owner(server, "_BaseServer__shutdown_request") is None)
@@ -317,6 +332,7 @@ cdef class Loop:
         cdef int ready
         cdef bint with_listener
         cdef int64_t deadline_ns = NEVER_NS
+        cdef int64_t settle_ns = 0
         # Set first, asked after: a worker that becomes free in between sees it and wakes us.
         self.waits_for_capacity = True
         gate = self.gate()
@@ -331,10 +347,14 @@ cdef class Loop:
             deadline_ns = fss_clock_now_ns() + tick_ms * NS_PER_MS
         if self.retry_ns:
             deadline_ns = min(deadline_ns, self.retry_ns)
+        if self.unsettled:
+            settle_ns = fss_clock_now_ns() + NS_PER_MS
+            deadline_ns = min(deadline_ns, settle_ns)
         while True:
             ready = self.wait(with_listener, deadline_ns, tick_ms)
             if ready or deadline_ns <= fss_clock_now_ns():
                 break
+        self.overdue = self.unsettled and settle_ns <= fss_clock_now_ns()
         self.waits_for_capacity = False
         if self.retry_ns and (ready & FSS_READY_WAKE or self.retry_ns <= fss_clock_now_ns()):
             self.retry_ns = 0
@@ -396,6 +416,40 @@ cdef class Loop:
 
     cdef bint serve_batch(self) except -1:
         """Serve what is ready, at most `BATCH` requests. False: the listener is closed."""
+        gate = self.gate()
+        if self.holds and gate is not None:
+            gate.hold()
+            self.unsettled = True
+        return self.take_batch()
+
+    cdef int settle(self) except -1:
+        """Have workers started for the requests of a batch."""
+        gate = self.gate()
+        self.unsettled = False
+        if gate is not None:  # else the server was closed, which starts all
+            self.unsettled, failed = gate.settle(self.overdue)
+            self.report(failed)
+        return 0
+
+    cdef int settle_for_good(self) except -1:
+        """Leave nothing behind that waits for this loop."""
+        gate = self.gate()
+        if self.unsettled and gate is not None:
+            self.unsettled = False
+            self.report(gate.start_all())
+        return 0
+
+    cdef int report(self, failed) except -1:
+        """What `dispatch` does with requests that cannot be processed."""
+        for request, client_address, error in failed:
+            try:
+                raise error
+            except Exception:
+                self.server.handle_error(request, client_address)
+                self.server.shutdown_request(request)
+        return 0
+
+    cdef bint take_batch(self) except -1:
         cdef int served
         cdef Took took
         server = self.server

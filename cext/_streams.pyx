@@ -5,7 +5,7 @@ import socketserver
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBUF_READ, PyBuffer_Release, PyObject_GetBuffer
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.errno cimport EAGAIN, EINTR, EWOULDBLOCK
+from libc.errno cimport EAGAIN, EINTR
 
 from _errors cimport raise_if_error
 
@@ -28,11 +28,30 @@ cdef int QUIET = fss_stream_flags_quiet()
 cdef object UNSET = object()
 import os
 cdef Py_ssize_t LIMIT = int(os.environ.get("LIM", "65536"))
-cdef bint OWNC = bool(int(os.environ.get("OWNC", "1")))
+cdef extern from *:
+    """
+    #include <time.h>
+    static long long fss_now(void){ struct timespec t; clock_gettime(CLOCK_MONOTONIC,&t); return t.tv_sec*1000000000LL+t.tv_nsec; }
+    """
+    long long fss_now() nogil
+cdef long long XNS = int(os.environ.get("XUS", "0"))*1000
+cdef long long last_ns = 0
+cdef bint may_hold():
+    global last_ns
+    if not XNS: return True
+    cdef long long now = fss_now()
+    if now - last_ns < XNS: return True
+    last_ns = now
+    return False
+cdef void released():
+    global last_ns
+    if XNS: last_ns = fss_now()
+cdef int RX = int(os.environ.get("RX", "1"))
+cdef int TX = int(os.environ.get("TX", "1"))
 
 
 cdef inline bint must_wait(Py_ssize_t result) noexcept:
-    return result == -EAGAIN or result == -EWOULDBLOCK or result == -EINTR
+    return result == -EAGAIN or result == -EINTR
 
 cdef Py_ssize_t receive_now(sock, buffer) except -2:
     cdef Py_buffer view
@@ -62,15 +81,20 @@ cdef class ReaderMethods:
         if type(sock) is not Socket or me._timeout_occurred:
             return stock_readinto(self, b)
         try:
-            received = receive_now(sock, b)
-            if received >= 0:
-                return received
-            return sock.recv_into(b)
+            if RX == 1 and may_hold() or (RX == 2 and not me._timeout_last):
+                received = receive_now(sock, b)
+                if received >= 0:
+                    return received
+                if RX == 2: me._timeout_last = True
+            elif RX == 2: me._timeout_last = True
+            r = sock.recv_into(b)
+            released()
+            return r
         except TimeoutError:
             me._timeout_occurred = True
             raise
         except OSError as error:
-            if error.errno == EAGAIN or error.errno == EWOULDBLOCK:
+            if error.errno == EAGAIN:
                 return None
             raise
 
@@ -104,6 +128,7 @@ cdef class ReaderMethods:
 
 class SocketReader(ReaderMethods, SocketIO):
     __slots__ = ("_sock",)
+    _timeout_last = False
     _mode = "rb"
     _reading = True
     _writing = False
@@ -119,7 +144,7 @@ cdef class WriterMethods:
             return stock_write(self, b)
         PyObject_GetBuffer(b, &view, PyBUF_SIMPLE)
         try:
-            if view.len <= LIMIT:
+            if view.len <= LIMIT and TX and may_hold():
                 sent = fss_stream_send(fileno(sock), view.buf, view.len)
                 if sent == view.len:
                     return sent

@@ -98,11 +98,22 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
         Source: `socketserver.ThreadingMixIn.server_close`.
         """
         super().server_close()  # type: ignore[misc]
-        self._threads.join()
         _, pool = self.__dict__.pop("_ThreadingMixIn__made_pool", (None, None))
         if pool is not None:
             self.__dict__.pop("_BaseServer__gate", None)
+            for request, client_address, error in pool.start_all():
+                self.__report(request, client_address, error)
+        self._threads.join()
+        if pool is not None:
             close_pool(pool)
+
+    def __report(self, request: Any, client_address: Any, error: Exception) -> None:
+        """No thread could be started for a request that was taken already."""
+        try:
+            raise error
+        except Exception:
+            self.handle_error(request, client_address)  # type: ignore[attr-defined]
+            self.shutdown_request(request)  # type: ignore[attr-defined]
 
 
 def _thread_limits(server: Any) -> tuple[float, int | None]:
