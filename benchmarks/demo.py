@@ -9,9 +9,9 @@ import argparse
 import sys
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from harness.cases import Case, all_cases
+from harness.console import make_console, make_progress
 from harness.cpus import CLIENT_CPU, SERVER_CPU, SHARED
 from harness.errors import MeasurementError
 from harness.implementations import OURS, STANDARD, why_missing
@@ -20,7 +20,11 @@ from harness.measure import CaseResult, measure_case
 from harness.native import program
 from harness.tables import Table, number, times
 
-CASE_NAMES = ("http_keep_16", "http_keep_nodelay_16", "http_close_16")
+GROUPS = {
+    "http_keep_16": "HTTP/1.1 keep-alive",
+    "http_keep_nodelay_16": "the same, TCP_NODELAY on both",
+    "http_close_16": "Connection: close",
+}
 METRICS = (
     ("requests/s", "rate"),
     ("server CPU per request, us", "cpu_us"),
@@ -30,10 +34,11 @@ METRICS = (
 SHUTDOWN_CYCLES = 10
 
 
-def measure(cases: list[Case], rounds: int, seconds: float) -> dict[str, CaseResult]:
+def measure(
+    console: Console, cases: list[Case], rounds: int, seconds: float
+) -> dict[str, CaseResult]:
     """All cases, with a progress bar."""
-    bar = BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn()
-    with Progress(TextColumn("{task.description}"), *bar) as progress:
+    with make_progress(console) as progress:
         task = progress.add_task("", total=len(cases) * 2 * (rounds + 1))
         results = {}
         for case in cases:
@@ -55,8 +60,8 @@ def case_rows(case: Case, results: CaseResult) -> list[list[str]]:
     standard, ours = results[STANDARD], results[OURS]
     for result in (standard, ours):
         if result.error:
-            raise MeasurementError(f"{case.title}: {result.error}")
-    rows = [[f"[bold]{case.title}[/]", "", "", ""]]
+            raise MeasurementError(f"{GROUPS[case.name]}: {result.error}")
+    rows = [[f"[bold]{GROUPS[case.name]}[/]", "", "", ""]]
     for label, metric in METRICS:
         medians = number(standard.median(metric)), number(ours.median(metric))
         rows.append([f"  {label}", *medians, times(ours.ratio(metric, standard))])
@@ -79,7 +84,7 @@ def parse_options() -> argparse.Namespace:
 
 def main() -> int:
     options = parse_options()
-    console = Console()
+    console = make_console()
     if missing := why_missing(OURS):
         console.print(missing)
         return 1
@@ -87,18 +92,19 @@ def main() -> int:
     program("load")
     cpus = "one CPU for all" if SHARED else f"server on CPU {SERVER_CPU}, load on {CLIENT_CPU}"
     console.print(f"http.server.ThreadingHTTPServer with and without fastsocketserver; {cpus}.")
-    cases = [case for case in all_cases() if case.name in CASE_NAMES]
+    cases = [case for case in all_cases() if case.name in GROUPS]
     try:
-        results = measure(cases, options.rounds, options.seconds)
+        results = measure(console, cases, options.rounds, options.seconds)
         console.print("Starting and stopping servers ...")
         rows = [row for case in cases for row in case_rows(case, results[case.name])]
         rows += shutdown_rows(measure_shutdowns())
     except MeasurementError as error:
         console.print(f"[red]No figures: {error}[/]")
         return 1
-    title = f"Medians of {options.rounds} interleaved rounds of {options.seconds:g} s"
+    rounds = f"medians of {options.rounds} interleaved rounds of {options.seconds:g} s"
+    title = f"1 KiB pages, 16 clients; {rounds}"
     table = Table(title, ["", "standard", "fastsocketserver", "ratio"], rows)
-    console.print(table.to_rich())
+    console.print(table.to_rich(console.width))
     console.print(
         "Keep-alive: Nagle's algorithm and delayed ACKs cost the standard server 40 ms a\n"
         "reply; the second group shows what remains when it is switched off in both."

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 
 from harness import wrk
 from harness.cases import Case
+from harness.cpus import machine_busy_s
 from harness.errors import MeasurementError
 from harness.load_process import LoadProcess
 from harness.server_process import ServerProcess, Usage
@@ -33,6 +34,7 @@ class Round:
     switches: float  # voluntary context switches of the server, per request
     peak_rss_mib: float
     client_busy: float | None  # CPU time of the client / elapsed: near 1, it is the limit
+    foreign_cpus: float | None  # CPUs that were busy with anything else: noise
     requests: int
     resent: int
 
@@ -96,19 +98,24 @@ def _run_load(server: ServerProcess, case: Case, seconds: float) -> tuple[dict, 
 
 def measure_round(server: ServerProcess, case: Case, seconds: float) -> Round:
     """Load the server once; MeasurementError if anything at all went wrong."""
+    machine_before_s, begin_s = machine_busy_s(), time.monotonic()
     result, before, after = _run_load(server, case, seconds)
+    machine_s, elapsed_s = machine_busy_s() - machine_before_s, time.monotonic() - begin_s
     if server.error_output():
         raise MeasurementError(f"the server complains: {server.last_error_line()}")
-    requests, busy_s = result["requests"], result["client_cpu_s"]
+    requests, client_cpu_s = result["requests"], result["client_cpu_s"]
+    cpu_s = after.cpu_s - before.cpu_s
+    is_known = client_cpu_s is not None
     return Round(
         rate=result["rate"],
-        cpu_us=(after.cpu_s - before.cpu_s) / requests * 1e6,
+        cpu_us=cpu_s / requests * 1e6,
         p50_us=result["p50_us"],
         p99_us=result["p99_us"],
         p999_us=result["p999_us"],
         switches=(after.voluntary_switches - before.voluntary_switches) / requests,
         peak_rss_mib=after.peak_rss_kib / 1024,
-        client_busy=None if busy_s is None else busy_s / result["elapsed_s"],
+        client_busy=client_cpu_s / result["elapsed_s"] if is_known else None,
+        foreign_cpus=(machine_s - cpu_s - client_cpu_s) / elapsed_s if is_known else None,
         requests=requests,
         resent=result["resent"],
     )

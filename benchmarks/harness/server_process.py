@@ -38,6 +38,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             text=True,
+            start_new_session=True,
         )
         pin(self._process.pid, SERVER_CPU)
         try:

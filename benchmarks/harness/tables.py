@@ -17,15 +17,26 @@ class Table:
     columns: list[str]
     rows: list[list[str]]
 
-    def to_rich(self):
+    def to_rich(self, width: int = 80):
+        """For the terminal: as many columns, from the left, as `width` has room for."""
         from rich.table import Table as RichTable
 
+        fitting = self._fitting_columns(width)
         table = RichTable(title=self.title, title_justify="left")
-        for index, column in enumerate(self.columns):
-            table.add_column(column, justify="right" if index else "left", no_wrap=not index)
+        for index, column in enumerate(self.columns[:fitting]):
+            table.add_column(column, justify="right" if index else "left")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*row[:fitting])
         return table
+
+    def _fitting_columns(self, width: int) -> int:
+        used = 1
+        for index, column in enumerate(self.columns):
+            cells = [row[index] for row in self.rows if not row[1].startswith("FAILED")]
+            used += max(map(len, (column, *cells))) + 3  # two spaces and a border
+            if used > width:
+                return max(index, 4)
+        return len(self.columns)
 
     def to_markdown(self) -> str:
         align = ["---", *["---:"] * (len(self.columns) - 1)]
@@ -51,6 +62,7 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value * 100:.0f} %"
 
 
+NOISY_CPUS = 0.1  # an idle machine shows about 0.02
 CASE_COLUMNS = [
     "",
     "requests/s",
@@ -92,4 +104,13 @@ def case_table(case: Case, results: CaseResult) -> Table:
     """All implementations of one case."""
     standard = results.get(STANDARD)
     rows = [_row(impl, result, standard) for impl, result in results.items()]
-    return Table(case.title, CASE_COLUMNS, rows)
+    return Table(f"{case.title} ({case.name}){_noise(results)}", CASE_COLUMNS, rows)
+
+
+def _noise(results: CaseResult) -> str:
+    """A remark for the title when the machine was not ours alone."""
+    known = [result.median("foreign_cpus") for result in results.values()]
+    foreign_cpus = max((cpus for cpus in known if cpus is not None), default=0)
+    if foreign_cpus < NOISY_CPUS:
+        return ""
+    return f" - NOISY: other work took {foreign_cpus:.1f} CPUs"

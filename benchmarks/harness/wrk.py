@@ -52,6 +52,7 @@ def run(port: int, clients: int, seconds: float) -> dict:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     pin(process.pid, CLIENT_CPU)
     output, _ = process.communicate(timeout=seconds + 60)

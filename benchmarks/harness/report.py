@@ -1,0 +1,71 @@
+"""Writes what a run has found: JSON for programs, Markdown for people."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.cases import Case
+from harness.goals import goals_table, summary_table
+from harness.measure import CaseResult
+from harness.robustness import Values, robustness_table
+from harness.tables import Table, case_table
+
+
+@dataclass
+class Run:
+    """Everything one run has found."""
+
+    environment: dict
+    rounds: int
+    seconds: float
+    cases: dict[str, Case] = field(default_factory=dict)
+    results: dict[str, CaseResult] = field(default_factory=dict)
+    robustness: dict[str, Values] = field(default_factory=dict)
+    cycles: dict[str, int] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def summary_tables(self) -> list[Table]:
+        """The tables that only make sense at the end."""
+        tables = []
+        if self.robustness:
+            tables.append(robustness_table(self.robustness, self.cycles))
+        tables += [summary_table(self.results), goals_table(self.results)]
+        return [table for table in tables if table.rows]
+
+    def as_dict(self) -> dict:
+        results = {
+            name: {impl: result.as_dict() for impl, result in measured.items()}
+            for name, measured in self.results.items()
+        }
+        return {
+            "environment": self.environment,
+            "rounds": self.rounds,
+            "seconds": self.seconds,
+            "cases": {name: case.title for name, case in self.cases.items()},
+            "results": results,
+            "robustness": self.robustness,
+            "skipped": self.skipped,
+            "errors": self.errors,
+        }
+
+    def to_markdown(self) -> str:
+        where = [f"- {name}: {value}" for name, value in self.environment.items()]
+        notes = [f"- {line}" for line in (*self.skipped, *self.errors)]
+        tables = self.summary_tables()
+        tables += [case_table(self.cases[name], found) for name, found in self.results.items()]
+        head = (
+            f"# Benchmark results\n\nMedians of {self.rounds} interleaved rounds of "
+            f"{self.seconds:g} s; ratios are taken within a round. Spread: half the range "
+            "over the rounds. Client busy near 100 %: the client was the limit, so compare "
+            "CPU per request. How to read it: benchmarks/README.md.\n"
+        )
+        parts = [head, "\n".join(where) + "\n", "\n".join(notes) + "\n" if notes else ""]
+        return "\n".join([*filter(None, parts), *(table.to_markdown() for table in tables)])
+
+    def write(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "results.json").write_text(json.dumps(self.as_dict(), indent=1) + "\n")
+        (folder / "results.md").write_text(self.to_markdown())
