@@ -153,7 +153,7 @@ def measure_robustness(
         try:
             for impl, found in measurement().items():
                 values[impl] |= found
-        except MeasurementError as error:  # noqa: PERF203 - the others go on
+        except MeasurementError as error:
             errors.append(f"{name}: {error}")
     return values, errors
 

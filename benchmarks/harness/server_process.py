@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import selectors
 import subprocess
 import tempfile
@@ -12,6 +13,7 @@ from harness.cpus import SERVER_CPU, pin
 from harness.errors import MeasurementError
 from harness.implementations import IMPLEMENTATIONS
 
+EXCEPTION_LINE = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b")  # ends a traceback
 ANSWER_TIMEOUT_S = 20  # a starved server must still find time for one line
 
 
@@ -67,13 +69,14 @@ class ServerProcess:
     def usage(self) -> Usage:
         return self.ask("stats")
 
-    def error_output(self) -> str:
-        """What the server has written on stderr so far."""
+    def complaints(self) -> list[str]:
+        """What the server has written on stderr so far: exceptions, else all lines."""
         self._stderr.seek(0)
-        return self._stderr.read()
+        lines = self._stderr.read().strip().splitlines()
+        return [line for line in lines if EXCEPTION_LINE.match(line)] or lines
 
     def last_error_line(self) -> str:
-        return (self.error_output().strip().splitlines() or ["no message"])[-1]
+        return (self.complaints() or ["no message"])[-1]
 
     def stop(self) -> None:
         """End the process: by the end of its stdin, else by force."""

@@ -32,7 +32,7 @@ class Table:
     def _fitting_columns(self, width: int) -> int:
         used = 1
         for index, column in enumerate(self.columns):
-            cells = [row[index] for row in self.rows if not row[1].startswith("FAILED")]
+            cells = [row[index] for row in self.rows]
             used += max(map(len, (column, *cells))) + 3  # two spaces and a border
             if used > width:
                 return max(index, 4)
@@ -82,7 +82,7 @@ CASE_COLUMNS = [
 
 def _row(impl: str, result: ImplResult, standard: ImplResult | None) -> list[str]:
     if result.error:
-        return [impl, f"FAILED: {result.error}", *[""] * (len(CASE_COLUMNS) - 2)]
+        return [impl, "FAILED", *[""] * (len(CASE_COLUMNS) - 2)]
     return [
         impl,
         number(result.median("rate")),
@@ -104,13 +104,17 @@ def case_table(case: Case, results: CaseResult) -> Table:
     """All implementations of one case."""
     standard = results.get(STANDARD)
     rows = [_row(impl, result, standard) for impl, result in results.items()]
-    return Table(f"{case.title} ({case.name}){_noise(results)}", CASE_COLUMNS, rows)
+    return Table(f"{case.title} ({case.name}){_remarks(results)}", CASE_COLUMNS, rows)
 
 
-def _noise(results: CaseResult) -> str:
-    """A remark for the title when the machine was not ours alone."""
+def _remarks(results: CaseResult) -> str:
+    """For the title: what makes these figures worth less."""
+    remarks = ""
     known = [result.median("foreign_cpus") for result in results.values()]
     foreign_cpus = max((cpus for cpus in known if cpus is not None), default=0)
-    if foreign_cpus < NOISY_CPUS:
-        return ""
-    return f" - NOISY: other work took {foreign_cpus:.1f} CPUs"
+    if foreign_cpus >= NOISY_CPUS:
+        remarks += f" - NOISY: other work took {foreign_cpus:.1f} CPUs"
+    resent = sum(round_.resent for result in results.values() for round_ in result.rounds)
+    if resent:
+        remarks += f" - {resent} datagrams lost and sent again"
+    return remarks

@@ -10,6 +10,8 @@ from harness.cpus import CLIENT_CPU, pin
 from harness.errors import MeasurementError
 
 MISSING = "the wrk cases are skipped (no wrk); to install: apt install wrk"
+# At the end wrk drops its connections in the middle of requests: servers say so.
+LEAVES_BEHIND = ("ConnectionResetError", "BrokenPipeError")
 _UNITS_US = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
 
 
