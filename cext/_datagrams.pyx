@@ -14,7 +14,6 @@ from _address cimport address_is_native, address_object, sockaddr_storage, sockl
 from _errors cimport raise_if_error
 
 cdef extern from "fss_datagram.h":
-    enum: FSS_DATAGRAM_BATCH
     cdef struct fss_datagram:
         char *data
         size_t length
@@ -40,7 +39,7 @@ cdef class Receiver:
     """Fills a queue with `((data, socket), address)` requests. Belongs to the serving thread."""
 
     cdef readonly object sock
-    cdef bint plain
+    cdef readonly bint plain
     cdef fss_datagram_batch batch
 
     def __cinit__(self):
@@ -61,11 +60,12 @@ cdef class Receiver:
         return (self.plain and Socket.recvfrom is stock_recvfrom
                 and type(max_packet_size) is int and 0 < max_packet_size <= LARGEST_PACKET)
 
-    def receive(self, int max_packet_size, queue):
+    def receive(self, int max_packet_size, queue, int limit):
         """Append what is there, a batch at most, to `queue` (a `collections.deque`).
 
         Args:
             max_packet_size: bytes; longer datagrams are cut, as by `recvfrom`.
+            limit: how many datagrams to take at most.
         Returns:
             the number of datagrams appended, 0 when none was there.
         Raises:
@@ -75,7 +75,7 @@ cdef class Receiver:
         if error:
             raise MemoryError(f"no room for datagrams of {max_packet_size} bytes")
         cdef int taken = fss_datagram_receive(
-            &self.batch, self.sock.fileno(), FSS_DATAGRAM_BATCH)
+            &self.batch, self.sock.fileno(), limit)
         if taken == -EAGAIN:
             return 0
         raise_if_error(taken)

@@ -35,6 +35,8 @@ from fastsocketserver._shortcuts import stock_owner
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
+    ctypedef struct PyTypeObject:
+        unsigned int tp_version_tag
 
 cdef extern from "fss_clock.h":
     int64_t fss_clock_now_ns() noexcept nogil
@@ -191,6 +193,10 @@ cdef int remove_wakeup_fd() except -1:
     return 0
 
 
+cdef inline unsigned int version_tag(kind):
+    return (<PyTypeObject *>kind).tp_version_tag
+
+
 cdef class Loop:
     """One call of `serve_forever()` or `handle_request()` on `server`."""
 
@@ -215,9 +221,19 @@ cdef class Loop:
     cdef bint unsettled
     cdef bint overdue
 
+    # By what hooks_changed() tells that it has to be asked again.
+    cdef object server_type
+    cdef unsigned int server_tag
+    cdef Py_ssize_t attribute_count
+    cdef unsigned int socket_tag
+    cdef object handler
+    cdef unsigned int handler_tag
+
+    cdef bint guards_listener
     cdef object listener
     cdef object receiver
     cdef object watched_gate
+    cdef int receive_limit
 
     cdef int back_off_ms
     cdef int64_t retry_ns
@@ -261,6 +277,7 @@ cdef class Loop:
         self.open_poller(fd)
         self.consult_shortcuts()
         try:
+            self.receive_limit = BATCH
             self.turn(fd, wait_ms_of(poll_interval))
         finally:
             self.settle_for_good()
@@ -275,7 +292,8 @@ cdef class Loop:
             # Stopped while asleep: whoever waits in the backlog is not ours any more.
             if server._BaseServer__shutdown_request:
                 break
-            self.consult_shortcuts()
+            if self.hooks_changed():
+                self.consult_shortcuts()
             if ready & FSS_READY_LISTENER:
                 if not self.serve_batch():
                     break
@@ -299,7 +317,23 @@ cdef class Loop:
         raise_if_error(fss_poller_open(&self.poller, fd))
         return 0
 
+    cdef bint hooks_changed(self) except -1:
+        """Whether a hook may have been overridden since `consult_shortcuts()`.
+
+        CPython gives a class another version tag, or 0, when it or a base is changed.
+        """
+        server = self.server
+        handler = getattr(server, "RequestHandlerClass", None)
+        return (version_tag(type(server)) != self.server_tag or self.server_tag == 0
+                or type(server) is not self.server_type
+                or len(server.__dict__) != self.attribute_count
+                or getattr(server, "socket", None) is not self.listener.sock
+                or version_tag(PlainSocket) != self.socket_tag
+                or handler is not self.handler
+                or (isinstance(handler, type) and version_tag(handler) != self.handler_tag))
+
     cdef int consult_shortcuts(self) except -1:
+        """Look at every hook once; what is overridden is called from now on."""
         server = self.server
         sock = getattr(server, "socket", None)
         if self.listener is None or sock is not self.listener.sock:
@@ -312,9 +346,14 @@ cdef class Loop:
         self.source = FROM_METHOD
         if taker == "TCPServer" and self.listener.native:
             self.source = FROM_LISTENER
-            self.nodelay = self.listener.is_tcp and wants_nodelay(server.RequestHandlerClass)
-        elif taker == "UDPServer" and self.receiver.native(server.max_packet_size):
+        elif taker == "UDPServer" and self.receiver.plain:
             self.source = FROM_DATAGRAMS
+        # Overrides find the listener as it was: they may want to wait in accept().
+        self.guards_listener = self.takes and taker == "TCPServer"
+        if not self.guards_listener:
+            self.listener.release()
+        self.handler = getattr(server, "RequestHandlerClass", None)
+        self.nodelay = self.listener.is_tcp and wants_nodelay(self.handler)
         actor = stock_owner(server, "service_actions")
         self.reaps_children = (actor == "ForkingMixIn"
                                and stock_owner(server, "collect_children") is not None)
@@ -325,6 +364,11 @@ cdef class Loop:
         self.calls_service_actions = actor != "BaseServer" and not self.reaps_children
         self.ticks = (self.calls_service_actions
                       or stock_owner(server, "_BaseServer__shutdown_request") is None)
+        self.server_type = type(server)
+        self.server_tag = version_tag(self.server_type)
+        self.attribute_count = len(server.__dict__)
+        self.socket_tag = version_tag(PlainSocket)
+        self.handler_tag = (version_tag(self.handler) if isinstance(self.handler, type) else 0)
         return 0
 
     cdef int sleep(self, int tick_ms) except -1:
@@ -454,8 +498,11 @@ cdef class Loop:
         cdef Took took
         server = self.server
         for served in range(BATCH):
-            if served and server._BaseServer__shutdown_request:
-                break
+            if served:
+                if server._BaseServer__shutdown_request:
+                    break
+                if self.hooks_changed():
+                    self.consult_shortcuts()
             gate = self.gate()
             if gate is not None and gate.full():
                 break
@@ -481,11 +528,13 @@ cdef class Loop:
             elif self.source == FROM_LISTENER:
                 pair = self.listener.accept(self.nodelay)
                 after = MORE
-            elif self.source == FROM_DATAGRAMS:
+            elif (self.source == FROM_DATAGRAMS
+                  and self.receiver.native(server.max_packet_size)):
                 pair = self.receive()
                 after = MORE
             else:
-                self.listener.keep_nonblocking()
+                if self.guards_listener:
+                    self.listener.keep_nonblocking()
                 pair = server.get_request()
             if pair is None and after == MORE:
                 return NOTHING
@@ -502,7 +551,7 @@ cdef class Loop:
         queue = server.__dict__.get("_UDPServer__queue")
         if queue is None:
             queue = server.__dict__.setdefault("_UDPServer__queue", deque())
-        self.receiver.receive(server.max_packet_size, queue)
+        self.receiver.receive(server.max_packet_size, queue, self.receive_limit)
         return queue.popleft() if queue else None
 
     cdef Took after_error(self, error) except *:
@@ -553,10 +602,13 @@ cdef class Loop:
             # Without a descriptor to be had it stays closed, and the wait is cut short.
             fss_wake_open(&self.lone_wake)
         self.consult_shortcuts()
+        # Callers wait for the next one with a select() of their own.
+        self.receive_limit = 1
         while True:
             if self.pending() is not None or self.wait_once(fd, deadline_ns):
                 if not self.takes or self.source == FROM_METHOD:
-                    self.listener.keep_nonblocking()
+                    if self.guards_listener:
+                        self.listener.keep_nonblocking()
                     return server._handle_request_noblock()
                 took = self.take()
                 if self.retry_ns:

@@ -4,9 +4,17 @@
 methods to override, same attributes. The differences are listed in the README.
 """
 
+import importlib
 from socketserver import _ServerSelector  # type: ignore[attr-defined]
 
-from fastsocketserver import _shortcuts
+try:
+    from fastsocketserver import _accept, _datagrams, _loop, _pool, _shortcuts
+except ImportError as error:
+    raise ImportError(
+        "fastsocketserver's compiled modules cannot be loaded: they are missing, or built for "
+        f"another Python, or this is a subinterpreter ({error})"
+    ) from error
+
 from fastsocketserver._base import BaseServer
 from fastsocketserver._combinations import (
     ForkingTCPServer,
@@ -56,14 +64,21 @@ __all__ = [
 
 
 
-def __getattr__(name: str) -> object:
-    """`Limits`, loaded when it is asked for: dataclasses take 10 ms to import."""
-    if name == "Limits":
-        from fastsocketserver._limits import Limits
+# Loaded when they are asked for: dataclasses alone take 10 ms to import.
+_LAZY = {
+    "Limits": "_limits",
+    "install": "_graft",
+    "installed": "_graft",
+    "uninstall": "_graft",
+}
 
-        globals()["Limits"] = Limits
-        return Limits
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_LAZY[name]}")
+    globals()[name] = getattr(module, name)
+    return globals()[name]
 
 
 for _row in _shortcuts.TABLE:

@@ -13,6 +13,36 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def loops_of(server: Any) -> list[Loop]:
+    """The running loops of `server`, a list that lives as long as the server.
+
+    Owned by the serving threads; others read it, under the GIL, to wake loops.
+    """
+    loops: list[Loop] = server.__dict__.setdefault("_BaseServer__loops", [])
+    return loops
+
+
+def wake_loops(server: Any) -> None:
+    """Let running loops look at the server again. Any thread, also signal handlers."""
+    for loop in server.__dict__.get("_BaseServer__loops", ()):
+        loop.wake()
+
+
+def _get_shutdown_request(server: Any) -> Any:
+    try:
+        return server.__dict__["_BaseServer__shutdown_request"]
+    except KeyError:
+        raise AttributeError(
+            f"{type(server).__name__!r} object has no attribute '_BaseServer__shutdown_request'"
+        ) from None
+
+
+def _set_shutdown_request(server: Any, value: Any) -> None:
+    server.__dict__["_BaseServer__shutdown_request"] = value
+    if value:
+        wake_loops(server)
+
+
 class BaseServer(socketserver.BaseServer):
     """Base of all servers: the loop and its hooks, without any idea of a socket.
 
@@ -43,16 +73,8 @@ class BaseServer(socketserver.BaseServer):
         self.__is_shut_down = ServingEvent()
         self.__shutdown_request = False
 
-    def __get_shutdown_request(self) -> Any:
-        return self.__dict__["_BaseServer__shutdown_request"]
-
-    def __set_shutdown_request(self, value: Any) -> None:
-        self.__dict__["_BaseServer__shutdown_request"] = value
-        if value:
-            wake_loops(self)
-
     # Programs set this name, mangled, to stop a server: it has to wake the loop.
-    __shutdown_request = property(__get_shutdown_request, __set_shutdown_request)
+    __shutdown_request = property(_get_shutdown_request, _set_shutdown_request)
 
     def server_activate(self) -> None:
         """Do nothing; for subclasses.
@@ -232,27 +254,19 @@ class BaseServer(socketserver.BaseServer):
         self.server_close()
 
 
-def loops_of(server: Any) -> list[Loop]:
-    """The running loops of `server`, a list that lives as long as the server.
 
-    Owned by the serving threads; others read it, under the GIL, to wake loops.
-    """
-    loops: list[Loop] = server.__dict__.setdefault("_BaseServer__loops", [])
-    return loops
+# Every loop that runs in this process, for `uninstall()` to wake.
+running_loops: set[Loop] = set()
 
 
 def _run_loop(server: Any, poll_interval: float | None) -> None:
     loop = Loop(server)
     loops = loops_of(server)
     loops.append(loop)
+    running_loops.add(loop)
     try:
         loop.run(poll_interval)
     finally:
+        running_loops.discard(loop)
         loops.remove(loop)
         loop.close()
-
-
-def wake_loops(server: Any) -> None:
-    """Let running loops look at the server again. Any thread, also signal handlers."""
-    for loop in server.__dict__.get("_BaseServer__loops", ()):
-        loop.wake()

@@ -42,7 +42,7 @@ class ForkingMixIn(socketserver.ForkingMixIn):
         """
         if self.active_children is None:
             return
-        children = self.__children()
+        children = _children_of(self)
         children.reap()
         while self.active_children and len(self.active_children) >= self.max_children:
             children.wait_for_one()
@@ -74,7 +74,7 @@ class ForkingMixIn(socketserver.ForkingMixIn):
 
         Source: `socketserver.ForkingMixIn.process_request`.
         """
-        children = self.__children()
+        children = _children_of(self)
         pid = os.fork()
         if pid:
             if self.active_children is None:
@@ -100,16 +100,18 @@ class ForkingMixIn(socketserver.ForkingMixIn):
 
         Source: `socketserver.ForkingMixIn.server_close`.
         """
-        super().server_close()  # type: ignore[misc]
+        # What follows the standard twin, which would collect once more.
+        super(socketserver.ForkingMixIn, self).server_close()  # type: ignore[misc]
         self.collect_children(blocking=self.block_on_close)
         children = self.__dict__.pop("_BaseServer__gate", None)
         if children is not None:
             children.close()
 
-    def __children(self) -> Children:
-        """Who watches the children; made by the first request of this process."""
-        children = self.__dict__.get("_BaseServer__gate")
-        if children is None or children.owner_pid != os.getpid():
-            children = Children(self)
-            self.__dict__["_BaseServer__gate"] = children
-        return children  # type: ignore[no-any-return]
+
+def _children_of(server: Any) -> Children:
+    """Who watches the children; made by the first request of this process."""
+    children = server.__dict__.get("_BaseServer__gate")
+    if children is None or children.owner_pid != os.getpid():
+        children = Children(server)
+        server.__dict__["_BaseServer__gate"] = children
+    return children  # type: ignore[no-any-return]

@@ -73,23 +73,9 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
         """
         if self.block_on_close:
             vars(self).setdefault("_threads", _Threads())
-        self.__pool().submit(
+        _pool_of(self).submit(
             self.process_request_thread, request, client_address, self._threads
         )
-
-    def __pool(self) -> Pool:
-        """The present pool; made by the first request, so that nothing is there before."""
-        state = self.__dict__
-        made_for = bool(self.daemon_threads), *_thread_limits(self)
-        present, pool = state.get("_ThreadingMixIn__made_pool", (None, None))
-        if present == made_for and not pool.closed:
-            return pool  # type: ignore[no-any-return]
-        if pool is not None:
-            pool.close()
-        pool = new_pool(*made_for, loops_of(self))
-        state["_ThreadingMixIn__made_pool"] = made_for, pool
-        state["_BaseServer__gate"] = pool
-        return pool
 
     def server_close(self) -> None:
         """Close the server, wait for the requests that `block_on_close` is about, and end
@@ -97,23 +83,17 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
 
         Source: `socketserver.ThreadingMixIn.server_close`.
         """
-        super().server_close()  # type: ignore[misc]
+        # What follows the standard twin, which would join once more.
+        super(socketserver.ThreadingMixIn, self).server_close()  # type: ignore[misc]
         _, pool = self.__dict__.pop("_ThreadingMixIn__made_pool", (None, None))
         if pool is not None:
             self.__dict__.pop("_BaseServer__gate", None)
-            for request, client_address, error in pool.start_all():
-                self.__report(request, client_address, error)
-        self._threads.join()
-        if pool is not None:
-            close_pool(pool)
-
-    def __report(self, request: Any, client_address: Any, error: Exception) -> None:
-        """No thread could be started for a request that was taken already."""
+            _start_all(self, pool)
         try:
-            raise error
-        except Exception:
-            self.handle_error(request, client_address)  # type: ignore[attr-defined]
-            self.shutdown_request(request)  # type: ignore[attr-defined]
+            self._threads.join()
+        finally:
+            if pool is not None:
+                close_pool(pool)
 
 
 def _thread_limits(server: Any) -> tuple[float, int | None]:
@@ -125,3 +105,29 @@ def _thread_limits(server: Any) -> tuple[float, int | None]:
         if isinstance(limits, Limits):
             return limits.thread_idle_timeout, limits.max_threads
     return THREAD_IDLE_TIMEOUT_S, MAX_THREADS
+
+
+def _pool_of(server: Any) -> Pool:
+    """The present pool; made by the first request, so that nothing is there before."""
+    state = server.__dict__
+    made_for = bool(server.daemon_threads), *_thread_limits(server)
+    present, pool = state.get("_ThreadingMixIn__made_pool", (None, None))
+    if present == made_for and not pool.closed:
+        return pool  # type: ignore[no-any-return]
+    if pool is not None:
+        _start_all(server, pool)
+        pool.close()
+    pool = new_pool(*made_for, loops_of(server))
+    state["_ThreadingMixIn__made_pool"] = made_for, pool
+    state["_BaseServer__gate"] = pool
+    return pool
+
+
+def _start_all(server: Any, pool: Pool) -> None:
+    """Start what the loop held back; report requests that no thread can be started for."""
+    for request, client_address, error in pool.start_all():
+        try:
+            raise error
+        except Exception:
+            server.handle_error(request, client_address)
+            server.shutdown_request(request)
