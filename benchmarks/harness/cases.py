@@ -64,7 +64,7 @@ def _connect_reply_close() -> list[Case]:
     inline = [
         Case(
             f"crc_inline_{clients}",
-            f"TCP connect-reply-close, inline, {clients} clients",
+            f"TCP connect-reply-close, inline, clients: {clients}",
             "crc_inline",
             Load("crc", clients),
             WITH_PROTOCOLS,
@@ -75,7 +75,7 @@ def _connect_reply_close() -> list[Case]:
     threaded = [
         Case(
             f"{SWEEP_PREFIX}{clients}",
-            f"TCP connect-reply-close, threaded, {clients} clients",
+            f"TCP connect-reply-close, threaded, clients: {clients}",
             "crc_threaded",
             Load("crc", clients),
             WITH_PROTOCOLS,
@@ -95,7 +95,7 @@ def _connect_reply_close() -> list[Case]:
         ),
         Case(
             "crc_compute_16",
-            "The same, each request computes 1 ms, 16 clients",
+            "TCP connect-reply-close, threaded, each computes 1 ms, 16 clients",
             "crc_compute",
             Load("crc", 16),
         ),
@@ -114,7 +114,7 @@ def _echo() -> list[Case]:
     lines = [
         Case(
             f"line_echo_{clients}",
-            f"Line echo, threads, {clients} persistent connections",
+            f"Line echo, threads, persistent connections: {clients}",
             "line_echo",
             Load("persist", clients),
             ALL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 _usable = sorted(os.sched_getaffinity(0))
 # The lowest CPU often takes the machine's interrupts: that one sends.
@@ -27,6 +28,17 @@ def pin(pid: int, cpu: int) -> None:
         os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
         with open(f"/proc/{pid}/autogroup", "w") as autogroup:
             autogroup.write(str(NICENESS))
+
+
+@contextlib.contextmanager
+def starting_on(cpu: int) -> Iterator[None]:
+    """What is started inside is on `cpu` from its first moment, with all threads."""
+    usual = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usual)
 
 
 def machine_busy_s() -> float:

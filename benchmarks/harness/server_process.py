@@ -13,7 +13,7 @@ from harness.cpus import SERVER_CPU, pin
 from harness.errors import MeasurementError
 from harness.implementations import IMPLEMENTATIONS
 
-EXCEPTION_LINE = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b")  # ends a traceback
+EXCEPTION_LINE = re.compile(r"[\w.]*(Error|Exception|Interrupt)(:|$)")  # ends a traceback
 ANSWER_TIMEOUT_S = 20  # a starved server must still find time for one line
 
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-from harness.cpus import CLIENT_CPU, pin
+from harness.cpus import CLIENT_CPU, pin, starting_on
 from harness.errors import MeasurementError
 
 MISSING = "the wrk cases are skipped (no wrk); to install: apt install wrk"
@@ -49,13 +49,15 @@ def parse(output: str) -> dict:
 def run(port: int, clients: int, seconds: float) -> dict:
     """One load of at least a second: wrk knows whole seconds only."""
     duration = f"-d{max(1, round(seconds))}s"
-    process = subprocess.Popen(
-        ["wrk", "-t1", f"-c{clients}", duration, "--latency", f"http://127.0.0.1:{port}/"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    command = ["wrk", "-t1", f"-c{clients}", duration, "--latency"]
+    with starting_on(CLIENT_CPU):  # pinned later, wrk's own thread would stay elsewhere
+        process = subprocess.Popen(
+            [*command, f"http://127.0.0.1:{port}/"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
     pin(process.pid, CLIENT_CPU)
     output, _ = process.communicate(timeout=seconds + 60)
     return parse(output)
