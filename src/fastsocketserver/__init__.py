@@ -5,7 +5,14 @@ methods to override, same attributes. The differences are listed in the README.
 """
 
 import importlib
+import os
+import selectors
+import socket
+import sys
+import threading
+from io import BufferedIOBase
 from socketserver import _ServerSelector  # type: ignore[attr-defined]
+from time import monotonic as time
 
 try:
     from fastsocketserver import _accept, _datagrams, _loop, _pool, _shortcuts
