@@ -53,6 +53,10 @@ class ImplResult:
             return None
         return statistics.median(values)
 
+    def least(self, metric: str) -> float:
+        """The least over the rounds: what it costs when nothing disturbs."""
+        return min(getattr(round_, metric) for round_ in self.rounds)
+
     def spread(self, metric: str) -> float | None:
         """Half the range over the rounds, as a share of the median."""
         median = self.median(metric)
