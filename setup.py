@@ -36,6 +36,7 @@ setup(
             extension("_loop", "clock", "fork", "wake", "poller_once", POLLER),
             extension("_pool", "fork"),
             extension("_shortcuts"),
+            extension("_signals"),
         ],
         include_path=["cext"],
         language_level=3,

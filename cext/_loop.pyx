@@ -4,25 +4,13 @@ Rules: a Loop belongs to the thread that serves. Others reach it only through `w
 `waits_for_capacity` and the server's `_BaseServer__loops`, all of them under the GIL.
 `with nogil` wraps the wait and nothing else. Each step asks the table of shortcuts once
 per wake-up and otherwise calls the contract's method.
-
-Facts about signals: CPython's handler only notes a signal; the Python handler runs when
-the main thread looks. A signal that lands between that look and the wait, or on another
-thread, would sleep through a wait without a tick. Choice: for the time of the wait the
-wake-up pipe is CPython's "wakeup fd", so that a signal, on whatever thread, ends the wait.
-Cost: 1.2 us per wait on the main thread, and none when something is ready already. Where
-that descriptor is somebody else's (an asyncio loop around us), the wait is cut into ticks
-of `poll_interval`, as in the standard module.
 """
 
-import math
-import os
-import signal
 import threading
 from collections import deque
 from socket import socket as PlainSocket
 
 from libc.errno cimport EINTR
-from libc.limits cimport INT_MAX
 from libc.stdint cimport INT64_MAX, int64_t
 
 from _errors cimport raise_if_error
@@ -30,8 +18,10 @@ from _errors cimport raise_if_error
 from fastsocketserver._accept import Listener
 from fastsocketserver._accept_errors import Outcome, outcome_of, report_exhaustion
 from fastsocketserver._datagrams import Receiver
+from fastsocketserver._arguments import descriptor_of, wait_ms_of
 from fastsocketserver._nagle import wants_nodelay
 from fastsocketserver._shortcuts import stock_owner
+from fastsocketserver._signals import listen_for_signals, stop_listening_for_signals
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -95,12 +85,8 @@ cdef enum Source:
     FROM_LISTENER   # accept natively
     FROM_DATAGRAMS  # receive natively
 
-cdef object set_wakeup_fd = signal.set_wakeup_fd
 cdef object exhausted_outcome = Outcome.EXHAUSTED
 cdef object closed_outcome = Outcome.CLOSED
-# The wakeup fd that a loop of ours has put in place, -1 for none, and in which process.
-cdef int installed_wakeup_fd = -1
-cdef long installed_forks = 0
 
 
 raise_if_error(fss_fork_watch())
@@ -129,68 +115,11 @@ def dispatch(server, request, client_address):
         server.shutdown_request(request)
 
 
-def descriptor_of(server):
-    """The descriptor to wait for, `server.fileno()`.
-
-    Raises: ValueError, with the words of `selectors.PollSelector.register`.
-    """
-    try:
-        fd = int(server.fileno())
-    except (AttributeError, TypeError, ValueError):
-        raise ValueError(f"Invalid file object: {server!r}") from None
-    if fd < 0:
-        raise ValueError(f"Invalid file descriptor: {fd}")
-    return fd
-
-
-cdef int wait_ms_of(seconds) except -2:
-    """Milliseconds for poll(2), -1 for ever, with the exceptions of `PollSelector.select`."""
-    if seconds is None:
-        return -1
-    if seconds <= 0:
-        return 0
-    wait_ms = math.ceil(seconds * 1e3)
-    if wait_ms > INT_MAX:
-        raise OverflowError("timeout is too large")
-    return wait_ms
-
-
 cdef int shorter_ms(int wait_ms, int other_ms) noexcept:
     """The shorter of two waits for poll(2), of which -1 is the longest."""
     if wait_ms < 0 or other_ms < 0:
         return max(wait_ms, other_ms)
     return min(wait_ms, other_ms)
-
-
-cdef bint install_wakeup_fd(int write_fd) except -1:
-    """Let signals write to `write_fd`; False where that is somebody else's business."""
-    global installed_wakeup_fd, installed_forks
-    cdef bint inherited
-    try:
-        previous = set_wakeup_fd(write_fd)
-    except ValueError:
-        return False  # a subinterpreter, where no signal handlers run
-    # Forked while another thread's loop was asleep: the parent's pipe, of no use here.
-    inherited = previous == installed_wakeup_fd and installed_forks != fss_fork_count()
-    if previous >= 0 and not inherited:
-        try:
-            set_wakeup_fd(previous)
-            return False
-        except (OSError, ValueError):
-            pass  # it was closed without telling CPython: nobody's business
-    installed_wakeup_fd = write_fd
-    installed_forks = fss_fork_count()
-    return True
-
-
-cdef int remove_wakeup_fd() except -1:
-    """Undo `install_wakeup_fd`, unless a signal handler has put another one in place."""
-    global installed_wakeup_fd
-    previous = set_wakeup_fd(-1)
-    if previous >= 0 and previous != installed_wakeup_fd:
-        set_wakeup_fd(previous)
-    installed_wakeup_fd = -1
-    return 0
 
 
 cdef inline unsigned int version_tag(kind):
@@ -436,7 +365,7 @@ cdef class Loop:
                     ready = fss_poller_wait(&self.poller, with_listener, wait_ms)
             finally:
                 if owned:
-                    remove_wakeup_fd()
+                    stop_listening_for_signals()
         PyErr_CheckSignals()
         return 0 if ready == -EINTR else raise_if_error(ready)
 
@@ -444,7 +373,7 @@ cdef class Loop:
         """Let signals end the wait. False: they cannot; look for them now and then."""
         if self.signals_are_taken or write_fd < 0:
             return False
-        self.signals_are_taken = not install_wakeup_fd(write_fd)
+        self.signals_are_taken = not listen_for_signals(write_fd)
         return not self.signals_are_taken
 
     cdef object gate(self):
@@ -632,7 +561,7 @@ cdef class Loop:
                 ready = fss_poller_wait_once(fd, self.lone_wake.read_fd, wait_ms)
         finally:
             if owned:
-                remove_wakeup_fd()
+                stop_listening_for_signals()
         PyErr_CheckSignals()
         if ready == -EINTR:
             return False

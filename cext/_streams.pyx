@@ -28,6 +28,7 @@ import io
 import socket
 import socketserver
 
+cimport cython
 from cpython.buffer cimport (
     PyBUF_READ, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
@@ -131,6 +132,7 @@ cdef Py_ssize_t send_now(sock, const Py_buffer *view) except -2:
     return finished(sent)
 
 
+@cython.auto_pickle(False)
 cdef class ReaderMethods:
     """The compiled methods of `SocketReader`. Without fields, so that they go before SocketIO.
 
@@ -204,6 +206,7 @@ class SocketReader(ReaderMethods, SocketIO):
     _timeout_occurred = False
 
 
+@cython.auto_pickle(False)
 cdef class WriterMethods:
     """The compiled methods of `SocketWriter`."""
 
