@@ -19,7 +19,8 @@ try:
 except ImportError as error:
     raise ImportError(
         "fastsocketserver's compiled modules cannot be loaded: they are missing, or built for "
-        f"another Python, or this is a subinterpreter ({error})"
+        f"another Python, or this is a subinterpreter ({error})",
+        name=__name__,
     ) from error
 
 from fastsocketserver._base import BaseServer
@@ -68,7 +69,6 @@ __all__ = [
     "UnixDatagramServer",
     "UnixStreamServer",
 ]
-
 
 
 # Loaded when they are asked for: dataclasses alone take 10 ms to import.

@@ -57,7 +57,7 @@ class BaseServer(socketserver.BaseServer):
     Source: `socketserver.BaseServer`.
     """
 
-    timeout: Any = None
+    timeout: float | None = None
 
     def __init__(self, server_address: Any, RequestHandlerClass: Any) -> None:
         """Remember the arguments. Makes no thread, no descriptor, no flag.
@@ -143,7 +143,7 @@ class BaseServer(socketserver.BaseServer):
         Threads: any number at once.
         Source: `socketserver.BaseServer.handle_request`.
         """
-        timeout = self.socket.gettimeout()
+        timeout = self.socket.gettimeout()  # type: ignore[attr-defined]
         if timeout is None:
             timeout = self.timeout
         elif self.timeout is not None:
@@ -204,7 +204,7 @@ class BaseServer(socketserver.BaseServer):
 
         Source: `socketserver.BaseServer.finish_request`.
         """
-        self.RequestHandlerClass(request, client_address, self)
+        self.RequestHandlerClass(request, client_address, self)  # type: ignore[arg-type]
 
     def shutdown_request(self, request: Any) -> None:
         """End one request: calls `close_request()`.
@@ -252,7 +252,6 @@ class BaseServer(socketserver.BaseServer):
         Source: `socketserver.BaseServer.__exit__`.
         """
         self.server_close()
-
 
 
 # Every loop that runs in this process, for `uninstall()` to wake.

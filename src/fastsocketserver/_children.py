@@ -40,7 +40,7 @@ class Children:
 
     def full(self) -> bool:
         """Whether `max_children` are running: no request is taken until one exits."""
-        return len(self._server.active_children or ()) >= self._server.max_children
+        return bool(len(self._server.active_children or ()) >= self._server.max_children)
 
     def fileno(self) -> int:
         """A descriptor that is readable when a child has exited; -1 where there is none."""

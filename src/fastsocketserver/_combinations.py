@@ -47,7 +47,7 @@ class ForkingUDPServer(ForkingMixIn, socketserver.ForkingUDPServer, UDPServer):
 # Python 3.12 and newer have twins for these two.
 class ForkingUnixStreamServer(
     ForkingMixIn,
-    *filter(None, [getattr(socketserver, "ForkingUnixStreamServer", None)]),
+    *filter(None, [getattr(socketserver, "ForkingUnixStreamServer", None)]),  # type: ignore[misc]
     UnixStreamServer,
 ):
     """`UnixStreamServer`, each connection in a child process."""
@@ -55,7 +55,7 @@ class ForkingUnixStreamServer(
 
 class ForkingUnixDatagramServer(
     ForkingMixIn,
-    *filter(None, [getattr(socketserver, "ForkingUnixDatagramServer", None)]),
+    *filter(None, [getattr(socketserver, "ForkingUnixDatagramServer", None)]),  # type: ignore[misc]
     UnixDatagramServer,
 ):
     """`UnixDatagramServer`, each datagram in a child process."""

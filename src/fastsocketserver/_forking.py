@@ -25,7 +25,7 @@ class ForkingMixIn(socketserver.ForkingMixIn):
     Source: `socketserver.ForkingMixIn`.
     """
 
-    timeout = 300
+    timeout: float | None = 300
     active_children: set[int] | None = None
     max_children = 40
     block_on_close = True

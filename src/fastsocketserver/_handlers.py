@@ -78,7 +78,7 @@ class StreamRequestHandler(socketserver.StreamRequestHandler, BaseRequestHandler
 
     rbufsize = -1
     wbufsize = 0
-    timeout: Any = None
+    timeout: Any = None  # type: ignore[misc]
     disable_nagle_algorithm = False
 
     def setup(self) -> None:
@@ -134,4 +134,5 @@ class DatagramRequestHandler(socketserver.DatagramRequestHandler, BaseRequestHan
 
         Source: `socketserver.DatagramRequestHandler.finish`.
         """
-        self.socket.sendto(self.wfile.getvalue(), self.client_address)
+        reply = self.wfile.getvalue()  # type: ignore[attr-defined]
+        self.socket.sendto(reply, self.client_address)

@@ -44,4 +44,3 @@ class Limits:
             raise TypeError(f"max_threads must be a number of threads or None, not {count!r}")
         if count < 1:
             raise ValueError(f"max_threads must be >= 1, not {count!r}")
-

@@ -8,7 +8,7 @@ from typing import Any
 class SocketReader(socket.SocketIO):
     def __init__(self) -> None: ...
 
-class SocketWriter(socketserver._SocketWriter):
+class SocketWriter(socketserver._SocketWriter):  # type: ignore[name-defined,misc]
     _sock: Any
     def __init__(self, sock: Any) -> None: ...
 
