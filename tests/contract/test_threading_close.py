@@ -391,3 +391,38 @@ def test_nothreads_class_forgets_all(impl):
     nothing = impl._NoThreads()
     assert nothing.append(threading.current_thread()) is None
     assert nothing.join() is None
+
+
+def test_server_close_lets_go_of_the_threads(make_server):
+    """CPython's suites look for dangling threads, with the server object still around."""
+    import gc
+    import weakref
+
+    references = []
+    server = make_server(
+        "ThreadingTCPServer",
+        handler=lambda *_: references.append(weakref.ref(threading.current_thread())),
+    )
+    with serving(server):
+        for _ in range(3):
+            exchange(server)
+    server.server_close()
+    gc.collect()
+    assert [reference() for reference in references] == [None] * 3
+
+
+@pytest.mark.parametrize("base", ["ThreadingTCPServer", "ThreadingUDPServer"])
+def test_server_close_just_after_the_last_request_returns(make_server, base):
+    """No thread is missed between its request and its rest."""
+    from support.clients import ask, datagram_client
+
+    for _ in range(30):
+        server = make_server(base)
+        with serving(server, 0.001):
+            if base == "ThreadingTCPServer":
+                exchange(server)
+            else:
+                with datagram_client(server) as client:
+                    ask(client, b"x")
+        closing = Background(server.server_close)
+        closing.join()

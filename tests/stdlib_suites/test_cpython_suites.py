@@ -1,0 +1,168 @@
+"""CPython's own tests of everything that builds on socketserver, run against ours.
+
+Each suite runs twice in this interpreter, in processes of their own: once as it is, once
+with ours in the place of the module. The same tests must fail: none, where the machine
+has what they need. All runs are made first, several at once, since they mostly wait.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RUNNER = Path(__file__).with_name("run_suite.py")
+PATIENCE_S = 170
+# They wait for sockets and timers for most of their time.
+AT_ONCE = 6
+
+Pair = tuple[dict[str, Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One of CPython's test modules, or the part of it that has servers in it."""
+
+    module: str
+    # fnmatch patterns of "Class.test"; with "!" in front: not these.
+    patterns: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    since: tuple[int, int] = (3, 10)
+
+
+# CPython 3.12 and newer run these with `-u walltime` only: they wait on purpose.
+SLOW_IMAP = ("!*.test_imaplib_timeout*", "!*.test_ssl_verified", "!*.test_ssl_raises")
+SLOW_XMLRPC = (
+    "!MultiPathServerTestCase.test_[!p]*",
+    "!MultiPathServerTestCase.test_path[!12]*",
+)
+
+SUITES = [
+    # "network" is the loopback here: the module refuses to be imported without it.
+    Suite("test.test_socketserver", resources=("network",)),
+    Suite("test.test_httpservers"),
+    Suite("test.test_xmlrpc", SLOW_XMLRPC),
+    Suite("test.test_docxmlrpc"),
+    Suite("test.test_wsgiref"),
+    Suite(
+        "test.test_logging",
+        ("*SocketHandlerTest.*", "*DatagramHandlerTest.*", "*SysLogHandlerTest.*",
+         "HTTPHandlerTest.*", "SMTPHandlerTest.*", "ConfigDictTest.test_listen*"),
+    ),
+    Suite("test.test_urllib2_localnet"),
+    Suite("test.test_robotparser", ("PasswordProtectedSiteTestCase.*",)),
+    Suite("test.test_imaplib", ("NewIMAPTests.*", "ThreadedNetworkedTests.*", *SLOW_IMAP)),
+    Suite("test.test_ssl", ("ThreadedTests.test_socketserver",)),
+    Suite("test.test_httplib", ("HTTPSTest.*",)),
+    # A module until Python 3.12, a package since; before that its test waits for 30 s.
+    Suite("test.test_pydoc", ("PydocServerTest.*",), since=(3, 12)),
+    Suite("test.test_pydoc.test_pydoc", ("PydocServerTest.*",)),
+    Suite("test.test_asyncio.test_streams"),
+]  # fmt: skip
+
+# Tests that must fail with ours, and why. One that passes is to be taken off the list.
+EXCLUDED = {
+    "test.test_socketserver.MiscTestCase.test_all": (
+        "wants __module__ == 'socketserver' of every public class; ours keep the name of "
+        "the module in which pickle and readers find them"
+    ),
+}
+
+
+def missing(suite: Suite) -> str | None:
+    """Why the suite cannot run here, if so."""
+    if sys.version_info < suite.since:
+        return "slow by mistake in this Python"
+    try:
+        if importlib.util.find_spec(suite.module) is None:
+            return f"this interpreter ships no {suite.module}"
+        if importlib.util.find_spec("test.support") is None:
+            return "this interpreter ships its tests without test.support"
+        if importlib.util.find_spec(suite.module).submodule_search_locations:
+            return "a package in this interpreter: its module is a suite of its own"
+    except ModuleNotFoundError:
+        return f"this interpreter ships no {suite.module} (a separate OS package in some)"
+    return None
+
+
+def run_once(suite: Suite, mode: str, directory: Path, package: Path) -> dict[str, Any]:
+    """Run the suite in a directory of its own; what it wrote down."""
+    directory.mkdir()
+    resources = [part for name in suite.resources for part in ("--resource", name)]
+    command = [sys.executable, str(RUNNER), mode, "result.json", suite.module]
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    # The suites have their own ideas of warnings.
+    environment.pop("PYTHONWARNINGS", None)
+    with open(directory / "output.txt", "wb") as output:
+        subprocess.run(
+            [*command, *suite.patterns, *resources], cwd=directory, env=environment,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+    result = directory / "result.json"
+    text = (directory / "output.txt").read_text(errors="replace")
+    assert result.exists(), f"the run ended by itself:\n{text[-5000:]}"
+    return json.loads(result.read_text())
+
+
+def run_both(suite: Suite, directory: Path, package: Path) -> Pair:
+    """The suite with the standard module and with ours.
+
+    Once more where they differ: the suites have time limits that a busy machine breaks,
+    now of the one run and now of the other.
+    """
+    for attempt in ("first", "second"):
+        pair = [
+            run_once(suite, mode, directory / f"{suite.module}-{mode}-{attempt}", package)
+            for mode in ("plain", "ours")
+        ]
+        if set(pair[1]["failed"]) == expected_failures(*pair):
+            break
+    return pair[0], pair[1]
+
+
+def expected_failures(plain: dict[str, Any], ours: dict[str, Any]) -> set[str]:
+    """What fails without us, too, and what is excluded."""
+    return set(plain["failed"]) | (set(EXCLUDED) & set(ours["ran"]))
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Future[Pair]]:
+    """The finished runs of all suites that were asked for."""
+    package = Path(importlib.import_module("fastsocketserver").__file__).parents[1]
+    directory = tmp_path_factory.mktemp("suites")
+    asked = [item.callspec.params["suite"] for item in request.session.items
+             if item.path == request.path and hasattr(item, "callspec")]  # fmt: skip
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return {
+            suite.module: pool.submit(run_both, suite, directory, package)
+            for suite in asked
+            if not missing(suite)
+        }
+
+
+@pytest.mark.timeout(4 * PATIENCE_S)
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.module)
+def test_suite_goes_as_with_the_standard_module(suite, outcomes):
+    """The same tests run, the same fail, the same are skipped."""
+    if reason := missing(suite):
+        pytest.skip(reason)
+    plain, ours = outcomes[suite.module].result()
+    assert ours["ran"] == plain["ran"]
+    assert ours["ran"], "no test was selected"
+    assert ours["skipped"] == plain["skipped"]
+    expected = expected_failures(plain, ours)
+    unexpected = {name: text for name, text in ours["failed"].items() if name not in expected}
+    assert not unexpected, "\n\n".join(f"{name}\n{text}" for name, text in unexpected.items())
+    assert expected == set(ours["failed"]), "passes with ours: take it off the list"
