@@ -37,6 +37,7 @@ setup(
             extension("_pool", "fork"),
             extension("_shortcuts"),
             extension("_signals"),
+            extension("_streams", "stream"),
         ],
         include_path=["cext"],
         language_level=3,

@@ -7,6 +7,7 @@ import socket
 import socketserver
 
 from fastsocketserver._nagle import add_stock_handler
+from fastsocketserver._streams import open_reader, open_writer
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
@@ -91,11 +92,8 @@ class StreamRequestHandler(socketserver.StreamRequestHandler, BaseRequestHandler
             self.connection.settimeout(self.timeout)
         if self.disable_nagle_algorithm:
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        self.rfile = self.connection.makefile("rb", self.rbufsize)
-        if self.wbufsize == 0:
-            self.wfile = _SocketWriter(self.connection)
-        else:
-            self.wfile = self.connection.makefile("wb", self.wbufsize)
+        self.rfile = open_reader(self.connection, self.rbufsize)
+        self.wfile = open_writer(self.connection, self.wbufsize)
 
     def finish(self) -> None:
         """Flush and close the files; the server closes the connection.
