@@ -16,14 +16,18 @@ _CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def pin(pid: int, cpu: int) -> None:
-    """Keep a process just started, and what it starts, on one CPU.
+    """Keep a process just started, and what it starts, on one CPU, undisturbed."""
+    os.sched_setaffinity(pid, {cpu})
+    prefer(pid)
 
-    Where we may (as root), it also goes before other work of the machine;
-    server and client alike, so no implementation gains by it. Niceness counts
+
+def prefer(pid: int) -> None:
+    """Let a process just started go before other work, where we may (as root).
+
+    Servers and clients alike, so no implementation gains by it. Niceness counts
     within a session; between sessions the kernel goes by their "autogroup", so
     the process should have been started in a session of its own.
     """
-    os.sched_setaffinity(pid, {cpu})
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
         with open(f"/proc/{pid}/autogroup", "w") as autogroup:

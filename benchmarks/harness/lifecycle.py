@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from harness.cpus import prefer
 from harness.errors import MeasurementError
 from harness.implementations import IMPLEMENTATIONS
 
@@ -31,13 +32,16 @@ def start_cycles(impl: str, cycles: int) -> subprocess.Popen:
     """Begin the cycles; several implementations may go on side by side."""
     implementation = IMPLEMENTATIONS[impl]
     command = [sys.executable, "-m", "servers.lifecycle"]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*command, "--impl", implementation.module, "--cycles", str(cycles)],
         env=implementation.process_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
+    prefer(process.pid)
+    return process
 
 
 def finish_cycles(process: subprocess.Popen, cycles: int) -> Lifecycle:

@@ -86,42 +86,64 @@ class ImplResult:
 CaseResult = dict[str, ImplResult]
 
 
-def _run_load(server: ServerProcess, case: Case, seconds: float) -> tuple[dict, Usage, Usage]:
-    """The load's result and the server's usage on both sides of it."""
+@dataclass(frozen=True)
+class _Clocks:
+    """What had been used when one looked: by the server, by the whole machine."""
+
+    server: Usage
+    machine_s: float
+    time_s: float
+
+
+def _look(server: ServerProcess) -> _Clocks:
+    return _Clocks(server.usage(), machine_busy_s(), time.monotonic())
+
+
+def _run_load(
+    server: ServerProcess, case: Case, seconds: float
+) -> tuple[dict, _Clocks, _Clocks]:
+    """The load's result, and the clocks on both sides of the measured phase."""
     if case.client == "wrk":
-        before = server.usage()
+        before = _look(server)
         result = wrk.run(server.port, case.load.clients, seconds)
-        return result, before, server.usage()
+        return result, before, _look(server)
     with LoadProcess(case.load, server.port, seconds) as load:
-        before = server.usage()
+        before = _look(server)
         load.begin()
         result = load.result()
         time.sleep(case.settle_s)
-        return result, before, server.usage()
+        return result, before, _look(server)
 
 
-def measure_round(server: ServerProcess, case: Case, seconds: float) -> Round:
-    """Load the server once; MeasurementError if anything at all went wrong."""
-    machine_before_s, begin_s = machine_busy_s(), time.monotonic()
-    result, before, after = _run_load(server, case, seconds)
-    machine_s, elapsed_s = machine_busy_s() - machine_before_s, time.monotonic() - begin_s
+def _check_stderr(server: ServerProcess, case: Case) -> None:
     harmless = wrk.LEAVES_BEHIND if case.client == "wrk" else ()
     for complaint in server.complaints():
         if not complaint.startswith(harmless):
             raise MeasurementError(f"the server complains: {complaint}")
+
+
+def measure_round(server: ServerProcess, case: Case, seconds: float) -> Round:
+    """Load the server once; MeasurementError if anything at all went wrong."""
+    result, before, after = _run_load(server, case, seconds)
+    _check_stderr(server, case)
     requests, client_cpu_s = result["requests"], result["client_cpu_s"]
-    cpu_s = after.cpu_s - before.cpu_s
-    is_known = client_cpu_s is not None
+    cpu_s = after.server.cpu_s - before.server.cpu_s
+    switches = after.server.voluntary_switches - before.server.voluntary_switches
+    client_busy = foreign_cpus = None
+    if client_cpu_s is not None:  # wrk does not tell
+        client_busy = client_cpu_s / result["elapsed_s"]
+        foreign_s = after.machine_s - before.machine_s - cpu_s - client_cpu_s
+        foreign_cpus = foreign_s / (after.time_s - before.time_s)
     return Round(
         rate=result["rate"],
         cpu_us=cpu_s / requests * 1e6,
         p50_us=result["p50_us"],
         p99_us=result["p99_us"],
         p999_us=result["p999_us"],
-        switches=(after.voluntary_switches - before.voluntary_switches) / requests,
-        peak_rss_mib=after.peak_rss_kib / 1024,
-        client_busy=client_cpu_s / result["elapsed_s"] if is_known else None,
-        foreign_cpus=(machine_s - cpu_s - client_cpu_s) / elapsed_s if is_known else None,
+        switches=switches / requests,
+        peak_rss_mib=after.server.peak_rss_kib / 1024,
+        client_busy=client_busy,
+        foreign_cpus=foreign_cpus,
         requests=requests,
         resent=result["resent"],
     )
@@ -133,7 +155,7 @@ def _start_servers(case: Case, impls: list[str], stack: ExitStack, results: Case
         try:
             server = ServerProcess(impl, case.work, case.load.size)
             servers[impl] = stack.enter_context(server)
-        except MeasurementError as error:  # noqa: PERF203 - the others go on
+        except MeasurementError as error:
             results[impl].error = str(error)
     return servers
 

@@ -44,6 +44,7 @@ struct report {
     uint64_t resent, late; /* datagrams sent again; answers that came twice */
     uint64_t failures[FAIL_KINDS];
     uint64_t start_ns, stop_ns, end_ns;
+    double start_cpu_s;   /* our own CPU time when the phase began */
 };
 
 uint64_t now_ns(void);

@@ -19,11 +19,20 @@ uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static double own_cpu_s(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
+           + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
 void report_reset(struct report *report, uint64_t start_ns, uint64_t stop_ns)
 {
     memset(report, 0, sizeof *report);
     report->start_ns = start_ns;
     report->stop_ns = stop_ns;
+    report->start_cpu_s = own_cpu_s();
 }
 
 static size_t bucket_of(uint64_t value_ns)
@@ -93,8 +102,6 @@ void report_print(const struct report *report, const struct options *options)
     uint64_t window_end_ns = is_burst ? report->end_ns : report->stop_ns;
     double seconds = (double)(window_end_ns - report->start_ns) / 1e9;
     uint64_t counted = is_burst ? report->completed : report->in_window;
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
 
     printf("{\"requests\": %llu, \"seconds\": %.6f, \"elapsed_s\": %.6f, \"rate\": %.2f, ",
            (unsigned long long)report->completed, seconds,
@@ -104,8 +111,7 @@ void report_print(const struct report *report, const struct options *options)
            percentile_us(report, 0.999), (double)report->max_ns / 1e3);
     printf("\"resent\": %llu, \"late\": %llu, \"client_cpu_s\": %.4f, ",
            (unsigned long long)report->resent, (unsigned long long)report->late,
-           (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
-               + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+           own_cpu_s() - report->start_cpu_s);
     printf("\"error_total\": %llu, \"errors\": {", (unsigned long long)report_failures(report));
     const char *separator = "";
     for (int kind = 0; kind < FAIL_KINDS; kind++) {
