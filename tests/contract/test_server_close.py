@@ -214,3 +214,26 @@ def test_context_manager_does_not_shut_the_loop_down(make_server):
         assert exchange(server) == b"ok"
     server.shutdown()
     loop.join()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("base", BASES)
+def test_server_close_leaves_nothing_that_holds_the_server(impl, free_address, base):
+    """Reference counting alone frees a server that has served, as it does a plain object."""
+    import gc
+    import weakref
+
+    server_class = getattr(impl, base)
+    gc.collect()
+    gc.disable()
+    try:
+        server = server_class(free_address(server_class), lambda *_: None)
+        with serving(server):
+            if server.socket_type == socket.SOCK_STREAM:
+                exchange(server)
+        server.server_close()
+        reference = weakref.ref(server)
+        del server
+        assert reference() is None
+    finally:
+        gc.enable()
