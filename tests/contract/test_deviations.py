@@ -494,31 +494,26 @@ def no_descriptor_left():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_exhaustion_std_asks_over_and_over(std_server, monkeypatch):
+def test_exhaustion_std_asks_over_and_over(std_server):
     """The listener stays readable, accept() fails: 100 % CPU."""
     turns = []
     server = std_server(service_actions=lambda self: turns.append(1))
-    with serving(server, HOUR_S), connect(server) as client:
-        read_to_end(client)
-        with socket.socket() as waiting, no_descriptor_left():
+    with serving(server, 1) as loop, socket.socket() as waiting:
+        assert exchange(server) == b"ok"
+        wait_until_asleep(loop.thread)  # it has closed its end
+        with no_descriptor_left():
             waiting.connect(server.server_address)
             turns.clear()
             wait_until(lambda: len(turns) > 300)
-        nudge_until_stopped(server)
-
-
-def nudge_until_stopped(server):
-    """The standard loop needs a reason to look at its flag."""
-    server._BaseServer__shutdown_request = True
-    nudge(server)
 
 
 def test_exhaustion_ours_backs_off_and_recovers(fast_server, caplog):
     """Few turns and one log record per second at most; then the client is served."""
     turns = []
     server = fast_server(service_actions=lambda self: turns.append(1))
-    with serving(server, None), socket.socket() as waiting:
+    with serving(server, None) as loop, socket.socket() as waiting:
         assert exchange(server) == b"ok"
+        wait_until_asleep(loop.thread)  # it has closed its end
         waiting.settimeout(10)
         start = time.monotonic()
         with caplog.at_level(logging.DEBUG, "fastsocketserver"), no_descriptor_left():

@@ -196,6 +196,22 @@ def test_socket_replaced_by_a_listener_with_the_same_descriptor_serves(make_serv
     assert Counting.count == 1
 
 
+def test_socket_detached_for_a_moment_while_serving_serves_when_put_back(make_server):
+    """wrap_socket() detaches the old object before the new one is in its place."""
+    server = make_server()
+    with serving(server):
+        assert exchange(server) == b"ok"
+        descriptor = server.socket.detach()
+        with connected(server) as client:
+            client.settimeout(0.05)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            client.settimeout(10)
+            server.socket = socket.socket(fileno=descriptor)
+            assert read_to_end(client) == b"ok"
+        assert exchange(server) == b"ok"
+
+
 def test_socket_none_while_the_loop_runs_ends_it_with_attributeerror(make_server):
     """pywebsocket3 sets it to None between requests; accept() on None is no OSError."""
     server = make_server()
