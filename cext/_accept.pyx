@@ -17,6 +17,7 @@ cdef extern from "fss_accept.h":
     int fss_accept_set_nonblocking(int fd) noexcept
     int fss_accept_set_blocking(int fd) noexcept
     int fss_accept_is_listening(int fd) noexcept
+    int fss_accept_is_pending(int listener_fd) noexcept
     int fss_accept_connection(int listener_fd, sockaddr_storage *peer,
                               socklen_t *peer_length, int *changed) noexcept
     int fss_accept_set_nodelay(int fd) noexcept
@@ -68,6 +69,10 @@ cdef class Listener:
             changed = fss_accept_set_nonblocking(self.sock.fileno())
             if changed > 0:
                 self.changed = 1
+
+    def pending(self):
+        """Whether `accept()` would find a connection; much cheaper than to try in vain."""
+        return bool(fss_accept_is_pending(self.sock.fileno()))
 
     def accept(self, bint nodelay):
         """Take one connection.

@@ -432,6 +432,8 @@ cdef class Loop:
                     break
                 if self.hooks_changed():
                     self.consult_shortcuts()
+                if self.source == FROM_LISTENER and not self.listener.pending():
+                    break
             gate = self.gate()
             if gate is not None and gate.full():
                 break

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,6 +32,12 @@ int fss_accept_is_listening(int fd)
     int listening = 0;
     socklen_t length = sizeof listening;
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && listening;
+}
+
+int fss_accept_is_pending(int listener_fd)
+{
+    struct pollfd listener = {.fd = listener_fd, .events = POLLIN};
+    return poll(&listener, 1, 0) > 0;
 }
 
 static int accept_cloexec(int listener_fd, struct sockaddr *peer, socklen_t *length)
