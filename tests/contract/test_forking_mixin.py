@@ -177,7 +177,7 @@ def test_max_children_bounds_the_running_ones_while_serving(make_server):
         clients = [connect(server) for _ in range(4)]
         for client in clients[:2]:
             assert read_exactly(client, 2) == b"in"
-        assert len(server.active_children) == 2
+        wait_until(lambda: len(server.active_children) == 2)  # the child may be first
         clients[2].settimeout(0.1)
         with pytest.raises(TimeoutError):
             clients[2].recv(2)
@@ -444,6 +444,7 @@ def test_child_killed_by_a_signal_is_collected(make_server):
     server = make_server("ForkingTCPServer", handler=wait_for_client)
     with serving(server), connect(server) as client:
         assert read_exactly(client, 2) == b"in"
+        wait_until(lambda: server.active_children)  # the child may be first
         (pid,) = server.active_children
         os.kill(pid, signal.SIGKILL)
         assert read_to_end(client) == b""

@@ -28,7 +28,7 @@ def test_requests_run_beside_each_other(make_server, base):
         together.wait()
         request.sendall(b"together")
 
-    server = make_server(base, handler=handler)
+    server = make_server(base, handler=handler, request_queue_size=64)
     with serving(server):
         clients = [Background(exchange, server) for _ in range(10)]
         assert [client.join() for client in clients] == [b"together"] * 10
@@ -43,7 +43,7 @@ def test_handler_blocking_for_ever_holds_up_nobody(make_server):
             gate(request, client_address, server)
         request.sendall(b"ok")
 
-    server = make_server("ThreadingTCPServer", handler=handler)
+    server = make_server("ThreadingTCPServer", handler=handler, request_queue_size=64)
     with serving(server):
         blocked = [connect(server) for _ in range(10)]
         for client in blocked:
@@ -264,6 +264,7 @@ def test_semaphore_taken_by_process_request_and_released_by_the_thread(impl, mak
         "ThreadingTCPServer",
         process_request=process_request,
         process_request_thread=process_request_thread,
+        request_queue_size=64,
     )
     with serving(server):
         clients = [Background(exchange, server) for _ in range(10)]
