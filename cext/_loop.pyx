@@ -6,11 +6,12 @@ Rules: a Loop belongs to the thread that serves. Others reach it only through `w
 per wake-up and otherwise calls the contract's method.
 """
 
+import os
 import threading
 from collections import deque
 from socket import socket as PlainSocket
 
-from libc.errno cimport EINTR
+from libc.errno cimport EINTR, EMFILE, ENFILE
 from libc.stdint cimport INT64_MAX, int64_t
 
 from _errors cimport raise_if_error
@@ -20,7 +21,7 @@ from fastsocketserver._accept_errors import Outcome, outcome_of, report_exhausti
 from fastsocketserver._datagrams import Receiver
 from fastsocketserver._arguments import descriptor_of, wait_ms_of
 from fastsocketserver._nagle import wants_nodelay
-from fastsocketserver._shortcuts import stock_owner
+from fastsocketserver._shortcuts import TABLE, stock_owner
 from fastsocketserver._signals import listen_for_signals, stop_listening_for_signals
 
 cdef extern from "Python.h":
@@ -85,6 +86,7 @@ cdef enum Source:
     FROM_LISTENER   # accept natively
     FROM_DATAGRAMS  # receive natively
 
+cdef tuple HOOKS = tuple(dict.fromkeys(row.hook for row in TABLE))
 cdef object exhausted_outcome = Outcome.EXHAUSTED
 cdef object closed_outcome = Outcome.CLOSED
 
@@ -126,11 +128,21 @@ cdef inline unsigned int version_tag(kind):
     return (<PyTypeObject *>kind).tp_version_tag
 
 
+cdef int hooks_on_instance(server) except -1:
+    """Which hooks are overridden on the instance: a set of bits."""
+    cdef int bits = 0
+    cdef dict attributes = server.__dict__
+    for hook in HOOKS:
+        bits = 2 * bits + (hook in attributes)
+    return bits
+
+
 cdef class Loop:
     """One call of `serve_forever()` or `handle_request()` on `server`."""
 
     cdef object server
     cdef fss_poller poller
+    cdef int fd  # what the poller waits for: server.fileno() when serving started
     cdef fss_wake lone_wake
     cdef bint in_main_thread
     cdef bint signals_are_taken
@@ -153,7 +165,7 @@ cdef class Loop:
     # By what hooks_changed() tells that it has to be asked again.
     cdef object server_type
     cdef unsigned int server_tag
-    cdef Py_ssize_t attribute_count
+    cdef int instance_hooks
     cdef unsigned int socket_tag
     cdef object handler
     cdef unsigned int handler_tag
@@ -215,7 +227,9 @@ cdef class Loop:
         cdef int ready
         server = self.server
         while not server._BaseServer__shutdown_request:
-            if self.forks_seen != fss_fork_count():
+            if self.forks_seen != fss_fork_count() or self.poller.wake.read_fd < 0:
+                if self.listener_is_closed():
+                    break  # and its number may be somebody else's
                 self.open_poller(fd)
             ready = self.sleep(tick_ms)
             # Stopped while asleep: whoever waits in the backlog is not ours any more.
@@ -239,11 +253,16 @@ cdef class Loop:
         return 0
 
     cdef int open_poller(self, int fd) except -1:
+        cdef int error
         fss_poller_close(&self.poller)
         self.forks_seen = fss_fork_count()
         self.in_main_thread = threading.current_thread() is threading.main_thread()
         self.watched_gate = None
-        raise_if_error(fss_poller_open(&self.poller, fd))
+        self.fd = fd
+        error = fss_poller_open(&self.poller, fd)
+        # Without a descriptor to be had the loop ticks, as the standard one, and tries again.
+        if error != -EMFILE and error != -ENFILE:
+            raise_if_error(error)
         return 0
 
     cdef bint hooks_changed(self) except -1:
@@ -255,11 +274,12 @@ cdef class Loop:
         handler = getattr(server, "RequestHandlerClass", None)
         return (version_tag(type(server)) != self.server_tag or self.server_tag == 0
                 or type(server) is not self.server_type
-                or len(server.__dict__) != self.attribute_count
+                or hooks_on_instance(server) != self.instance_hooks
                 or getattr(server, "socket", None) is not self.listener.sock
-                or version_tag(PlainSocket) != self.socket_tag
+                or version_tag(PlainSocket) != self.socket_tag or self.socket_tag == 0
                 or handler is not self.handler
-                or (isinstance(handler, type) and version_tag(handler) != self.handler_tag))
+                or (isinstance(handler, type)
+                    and (version_tag(handler) != self.handler_tag or self.handler_tag == 0)))
 
     cdef int consult_shortcuts(self) except -1:
         """Look at every hook once; what is overridden is called from now on."""
@@ -295,7 +315,7 @@ cdef class Loop:
                       or stock_owner(server, "_BaseServer__shutdown_request") is None)
         self.server_type = type(server)
         self.server_tag = version_tag(self.server_type)
-        self.attribute_count = len(server.__dict__)
+        self.instance_hooks = hooks_on_instance(server)
         self.socket_tag = version_tag(PlainSocket)
         self.handler_tag = (version_tag(self.handler) if isinstance(self.handler, type) else 0)
         return 0
@@ -349,6 +369,12 @@ cdef class Loop:
         cdef int ready
         cdef bint owned
         cdef int wait_ms = -1 if deadline_ns == NEVER_NS else fss_clock_wait_ms(deadline_ns)
+        if self.poller.wake.read_fd < 0:
+            wait_ms = shorter_ms(wait_ms, SIGNAL_LOOK_MS if tick_ms < 0 else tick_ms)
+            with nogil:
+                ready = fss_poller_wait_once(self.fd if with_listener else -1, -1, wait_ms)
+            PyErr_CheckSignals()
+            return 0 if ready == -EINTR else raise_if_error(ready)
         if not self.in_main_thread:
             with nogil:
                 ready = fss_poller_wait(&self.poller, with_listener, wait_ms)
@@ -414,12 +440,19 @@ cdef class Loop:
 
     cdef int report(self, failed) except -1:
         """What `dispatch` does with requests that cannot be processed."""
+        raised = None
         for request, client_address, error in failed:
             try:
-                raise error
-            except Exception:
-                self.server.handle_error(request, client_address)
-                self.server.shutdown_request(request)
+                try:
+                    raise error
+                except Exception:
+                    self.server.handle_error(request, client_address)
+                finally:
+                    self.server.shutdown_request(request)
+            except BaseException as from_hook:
+                raised = from_hook
+        if raised is not None:
+            raise raised
         return 0
 
     cdef bint take_batch(self) except -1:
@@ -432,6 +465,8 @@ cdef class Loop:
                     break
                 if self.hooks_changed():
                     self.consult_shortcuts()
+                    if not self.holds:
+                        self.settle_for_good()
                 if self.source == FROM_LISTENER and not self.listener.pending():
                     break
             gate = self.gate()
@@ -448,14 +483,18 @@ cdef class Loop:
         """Take one request by the shortcut or the hook, and dispatch it."""
         cdef Took after = LAST
         server = self.server
+        queue = self.pending()
         if not self.takes:
-            server._handle_request_noblock()
+            if queue is None:
+                server._handle_request_noblock()
+            else:
+                self.call_with_pending(queue)
             return LAST
         try:
-            queue = self.pending()
             if queue is not None:
-                pair = queue.popleft()
-                after = MORE
+                pair = self.take_pending(queue)
+                if self.source != FROM_METHOD:
+                    after = MORE
             elif self.source == FROM_LISTENER:
                 pair = self.listener.accept(self.nodelay)
                 after = MORE
@@ -467,7 +506,7 @@ cdef class Loop:
                 if self.guards_listener:
                     self.listener.keep_nonblocking()
                 pair = server.get_request()
-            if pair is None and after == MORE:
+            if pair is None and self.source != FROM_METHOD:
                 return NOTHING
             request, client_address = pair
         except OSError as error:
@@ -475,6 +514,36 @@ cdef class Loop:
         self.back_off_ms = 0
         dispatch(server, request, client_address)
         return after
+
+    cdef int call_with_pending(self, queue) except -1:
+        """Call an overridden `_handle_request_noblock()`; see that a datagram gets served."""
+        server = self.server
+        fd = server.socket.fileno()
+        waiting = len(queue)
+        blocking = os.get_blocking(fd)
+        os.set_blocking(fd, False)
+        try:
+            server._handle_request_noblock()
+        finally:
+            os.set_blocking(fd, blocking)
+        if queue and len(queue) == waiting:
+            dispatch(server, *queue.popleft())
+        return 0
+
+    cdef object take_pending(self, queue):
+        """A datagram taken before; an override has it from the stock method, if it asks."""
+        server = self.server
+        if self.source != FROM_METHOD:
+            return queue.popleft()
+        fd = server.socket.fileno()
+        blocking = os.get_blocking(fd)
+        os.set_blocking(fd, False)  # an override that reads the socket finds nothing there
+        try:
+            return server.get_request()
+        except BlockingIOError:
+            return queue.popleft()
+        finally:
+            os.set_blocking(fd, blocking)
 
     cdef object receive(self):
         """Refill the queue; its first request, None when nothing is there."""
@@ -537,7 +606,7 @@ cdef class Loop:
         self.receive_limit = 1
         while True:
             if self.pending() is not None or self.wait_once(fd, deadline_ns):
-                if not self.takes or self.source == FROM_METHOD:
+                if not self.takes or (self.source == FROM_METHOD and self.pending() is None):
                     if self.guards_listener:
                         self.listener.keep_nonblocking()
                     return server._handle_request_noblock()

@@ -168,7 +168,7 @@ cdef class Pool:
 
     def full(self):
         """Whether the next request would have to wait for a worker."""
-        return (self.max_threads is not None
+        return (not self.closed and self.max_threads is not None
                 and len(self.idle) + self.max_threads - self.size <= len(self.backlog))
 
     def fileno(self):
@@ -219,7 +219,7 @@ cdef class Pool:
         cdef bint stuck = self.finished_requests == self.settled_requests
         self.holder = 0
         self.settled_requests = self.finished_requests
-        if not self.backlog:
+        if not self.backlog or self.forks_seen != fss_fork_count():
             return False, []
         if overdue and stuck:
             self.prompt_requests = PROMPT_REQUESTS
@@ -230,6 +230,8 @@ cdef class Pool:
 
     def start_all(self):
         """Start a worker for each request that waits; those that failed, as `settle()`."""
+        if self.forks_seen != fss_fork_count():
+            return []  # they are the parent's
         self.holder = 0
         return self.start_waiting(len(self.backlog))
 
@@ -309,7 +311,7 @@ cdef class Pool:
                 finally:
                     self.busy_workers -= 1
                     seat.leave()
-                if self.is_closed or self.idle_us == 0 or not self.await_job(seat):
+                if self.closed or self.idle_us == 0 or not self.await_job(seat):
                     break
         finally:
             self.size -= 1
@@ -324,7 +326,7 @@ cdef class Pool:
             self.serve(target, request, client_address)
             target = request = client_address = None
             self.finished_requests += 1
-            if not self.backlog:
+            if not self.backlog or self.forks_seen != fss_fork_count():
                 return 0
             job = self.backlog.popleft()
             job[3].append(seat.worker)

@@ -28,6 +28,18 @@ def wake_loops(server: Any) -> None:
         loop.wake()
 
 
+def standard_class(server: Any, name: str) -> type:
+    """The standard module's class of that name that `server` is an instance of.
+
+    Not `socketserver.<name>`: a reload puts another one there.
+    """
+    return next(
+        cls
+        for cls in type(server).__mro__
+        if cls.__name__ == name and cls.__module__ == socketserver.__name__
+    )
+
+
 def _get_shutdown_request(server: Any) -> Any:
     try:
         return server.__dict__["_BaseServer__shutdown_request"]

@@ -40,6 +40,8 @@ class Children:
 
     def full(self) -> bool:
         """Whether `max_children` are running: no request is taken until one exits."""
+        if self.owner_pid != os.getpid():
+            return False
         return bool(len(self._server.active_children or ()) >= self._server.max_children)
 
     def fileno(self) -> int:
@@ -72,6 +74,8 @@ class Children:
 
     def reap(self) -> None:
         """Take the status of those that have exited. Costs nothing for the others."""
+        if self.owner_pid != os.getpid():
+            return  # in a forked process: they are the parent's
         self._adopt()
         if self._pids:
             for pidfd, _ in self._epoll.poll(0, len(self._pids)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socketserver
 
+from fastsocketserver._base import standard_class
 from fastsocketserver._children import Children
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
@@ -43,6 +44,8 @@ class ForkingMixIn(socketserver.ForkingMixIn):
         if self.active_children is None:
             return
         children = _children_of(self)
+        if self.active_children is None:
+            return
         children.reap()
         while self.active_children and len(self.active_children) >= self.max_children:
             children.wait_for_one()
@@ -101,7 +104,7 @@ class ForkingMixIn(socketserver.ForkingMixIn):
         Source: `socketserver.ForkingMixIn.server_close`.
         """
         # What follows the standard twin, which would collect once more.
-        super(socketserver.ForkingMixIn, self).server_close()  # type: ignore[misc]
+        super(standard_class(self, "ForkingMixIn"), self).server_close()  # type: ignore[misc]
         self.collect_children(blocking=self.block_on_close)
         children = self.__dict__.pop("_BaseServer__gate", None)
         if children is not None:
@@ -111,7 +114,10 @@ class ForkingMixIn(socketserver.ForkingMixIn):
 def _children_of(server: Any) -> Children:
     """Who watches the children; made by the first request of this process."""
     children = server.__dict__.get("_BaseServer__gate")
-    if children is None or children.owner_pid != os.getpid():
+    if children is not None and children.owner_pid != os.getpid():
+        children = None
+        server.active_children = None  # they are the parent's
+    if children is None:
         children = Children(server)
         server.__dict__["_BaseServer__gate"] = children
     return children  # type: ignore[no-any-return]

@@ -18,6 +18,7 @@ import warnings
 
 import fastsocketserver
 from fastsocketserver._base import running_loops
+from fastsocketserver._nagle import add_stock_handler
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ TABLE: dict[str, tuple[str, ...]] = {
 
 # What the standard classes have where they have no method.
 _STANDARD_VALUES = {"request_queue_size": 5}
+_STANDARD_FILE = socketserver._SocketWriter.write.__code__.co_filename  # type: ignore[attr-defined]
 _MISSING: Any = object()
 
 _lock = threading.Lock()
@@ -75,6 +77,8 @@ def install() -> None:
                 continue
             _grafts[cls, name] = present
             setattr(cls, name, ours)
+            if name == "setup":
+                add_stock_handler(cls)  # a reload makes another one
 
 
 def uninstall() -> None:
@@ -125,7 +129,9 @@ def _is_standard(cls: type, name: str, value: Any) -> bool:
         return name == "_BaseServer__shutdown_request"
     if name in _STANDARD_VALUES:
         return bool(value == _STANDARD_VALUES[name])
+    code = getattr(value, "__code__", None)  # a wrapper may have taken name and module over
     return (
-        getattr(value, "__module__", None) == "socketserver"
+        getattr(code, "co_filename", None) == _STANDARD_FILE
+        and getattr(value, "__module__", None) == "socketserver"
         and getattr(value, "__qualname__", None) == f"{cls.__name__}.{name}"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import dataclass
 
@@ -35,7 +34,7 @@ class Limits:
         seconds = self.thread_idle_timeout
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
             raise TypeError(f"thread_idle_timeout must be a number of seconds, not {seconds!r}")
-        if not math.isfinite(seconds) or not 0 <= seconds <= threading.TIMEOUT_MAX:
+        if not 0 <= seconds <= threading.TIMEOUT_MAX:  # neither is NaN
             raise ValueError(f"thread_idle_timeout must be finite and >= 0, not {seconds!r}")
         count = self.max_threads
         if count is None:

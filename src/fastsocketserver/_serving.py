@@ -12,23 +12,25 @@ class ServingEvent(threading.Event):
     that programs carry. So `shutdown()` can tell a server that never ran, and the serving
     thread itself, from a server that has to be waited for.
 
-    The ident is written by the serving thread before the event is cleared and read by
-    others after they have requested the stop: either they see it, or the loop sees them.
+    Each serving thread adds its ident before the event is cleared; others look after they
+    have requested the stop: either they see it, or the loop sees them.
     """
 
-    _serving_ident: int | None = None
+    def __init__(self) -> None:
+        """Nobody serves."""
+        super().__init__()
+        self._serving_idents: set[int] = set()
 
     def clear(self) -> None:
         """Serving starts, on this thread."""
-        self._serving_ident = threading.get_ident()
+        self._serving_idents.add(threading.get_ident())
         super().clear()
 
     def set(self) -> None:
         """Serving has ended."""
         super().set()
-        self._serving_ident = None
+        self._serving_idents.discard(threading.get_ident())
 
     def serving_elsewhere(self) -> bool:
         """Whether a thread other than the caller's is serving."""
-        ident = self._serving_ident
-        return ident is not None and ident != threading.get_ident()
+        return bool(self._serving_idents - {threading.get_ident()})

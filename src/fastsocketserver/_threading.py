@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
 
-from fastsocketserver._base import loops_of
+from fastsocketserver._base import loops_of, standard_class
 from fastsocketserver._pool import Pool
 from fastsocketserver._workers import MAX_THREADS, THREAD_IDLE_TIMEOUT_S, close_pool, new_pool
 
@@ -84,7 +85,7 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
         Source: `socketserver.ThreadingMixIn.server_close`.
         """
         # What follows the standard twin, which would join once more.
-        super(socketserver.ThreadingMixIn, self).server_close()  # type: ignore[misc]
+        super(standard_class(self, "ThreadingMixIn"), self).server_close()  # type: ignore[misc]
         _, pool = self.__dict__.pop("_ThreadingMixIn__made_pool", (None, None))
         if pool is not None:
             self.__dict__.pop("_BaseServer__gate", None)
@@ -110,17 +111,30 @@ def _thread_limits(server: Any) -> tuple[float, int | None]:
 def _pool_of(server: Any) -> Pool:
     """The present pool; made by the first request, so that nothing is there before."""
     state = server.__dict__
-    made_for = bool(server.daemon_threads), *_thread_limits(server)
+    daemon = bool(server.daemon_threads)
+    idle_timeout_s, max_threads = _thread_limits(server)
+    if _is_closed(server):
+        idle_timeout_s = 0.0  # no server_close() comes to end an idle worker
+    made_for = daemon, idle_timeout_s, max_threads
     present, pool = state.get("_ThreadingMixIn__made_pool", (None, None))
     if present == made_for and not pool.closed:
         return pool  # type: ignore[no-any-return]
-    if pool is not None:
+    fresh = made_for, new_pool(*made_for, loops_of(server))
+    if pool is None:
+        # Several threads may be here at once; one wins.
+        pool = state.setdefault("_ThreadingMixIn__made_pool", fresh)[1]
+    else:
+        state["_ThreadingMixIn__made_pool"] = fresh
         _start_all(server, pool)
         pool.close()
-    pool = new_pool(*made_for, loops_of(server))
-    state["_ThreadingMixIn__made_pool"] = made_for, pool
+        pool = fresh[1]
     state["_BaseServer__gate"] = pool
-    return pool
+    return pool  # type: ignore[no-any-return]
+
+
+def _is_closed(server: Any) -> bool:
+    listener = getattr(server, "socket", None)
+    return isinstance(listener, socket.socket) and listener.fileno() < 0
 
 
 def _start_all(server: Any, pool: Pool) -> None:

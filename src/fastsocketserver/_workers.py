@@ -29,6 +29,8 @@ MAX_THREADS: int | None = None
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 _live: set[Worker] = set()
+# The interpreter is about to join its threads: from now on none may idle.
+_exiting = False
 
 
 class _StartedEvent(threading.Event):
@@ -106,7 +108,7 @@ def new_pool(
     def new_worker(pool: Pool, target: Callable[..., Any]) -> Worker:
         return Worker(pool, target, daemon)
 
-    pool = Pool(new_worker, loops, idle_timeout_s, max_threads)
+    pool = Pool(new_worker, loops, 0.0 if _exiting else idle_timeout_s, max_threads)
     _pools.add(pool)
     return pool
 
@@ -119,6 +121,8 @@ def close_pool(pool: Pool) -> None:
 
 def _end_idle_workers() -> None:
     """Let the interpreter exit: it waits for threads that are no daemons."""
+    global _exiting
+    _exiting = True
     for worker in list(_live):
         if worker.seat.exists:
             worker._started.wait_really()  # not there yet for the interpreter's own join
