@@ -28,7 +28,7 @@ def wake_loops(server: Any) -> None:
         loop.wake()
 
 
-def standard_class(server: Any, name: str) -> type:
+def standard_class(server: Any, name: str) -> Any:
     """The standard module's class of that name that `server` is an instance of.
 
     Not `socketserver.<name>`: a reload puts another one there.

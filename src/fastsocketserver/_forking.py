@@ -104,7 +104,7 @@ class ForkingMixIn(socketserver.ForkingMixIn):
         Source: `socketserver.ForkingMixIn.server_close`.
         """
         # What follows the standard twin, which would collect once more.
-        super(standard_class(self, "ForkingMixIn"), self).server_close()  # type: ignore[misc]
+        super(standard_class(self, "ForkingMixIn"), self).server_close()
         self.collect_children(blocking=self.block_on_close)
         children = self.__dict__.pop("_BaseServer__gate", None)
         if children is not None:

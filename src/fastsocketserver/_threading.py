@@ -85,7 +85,7 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
         Source: `socketserver.ThreadingMixIn.server_close`.
         """
         # What follows the standard twin, which would join once more.
-        super(standard_class(self, "ThreadingMixIn"), self).server_close()  # type: ignore[misc]
+        super(standard_class(self, "ThreadingMixIn"), self).server_close()
         _, pool = self.__dict__.pop("_ThreadingMixIn__made_pool", (None, None))
         if pool is not None:
             self.__dict__.pop("_BaseServer__gate", None)
