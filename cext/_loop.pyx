@@ -69,7 +69,7 @@ cdef int64_t NS_PER_MS = 1000000
 cdef int64_t NEVER_NS = INT64_MAX
 # Exhausted descriptors or memory: how soon to try again.
 cdef int FIRST_BACK_OFF_MS = 5
-cdef int LAST_BACK_OFF_MS = 1000
+cdef int LAST_BACK_OFF_MS = 640  # and so resumes within a second of relief
 cdef int64_t LOG_INTERVAL_NS = NS_PER_S
 # How often handle_request() looks for signals that cannot wake it; the standard module's
 # poll interval.
