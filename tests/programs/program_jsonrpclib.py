@@ -14,6 +14,7 @@ from _scenario import HOST, HTTP_HALF, Program, run
 def load():
     import jsonrpclib
     from jsonrpclib.SimpleJSONRPCServer import PooledJSONRPCServer, SimpleJSONRPCServer
+    from jsonrpclib.threadpool import ThreadPool
 
     class Simple(Program):
         server_class = SimpleJSONRPCServer
@@ -21,11 +22,14 @@ def load():
         half = HTTP_HALF
 
         def start(self):
-            self.server = self.server_class((HOST, 0), logRequests=False)
+            self.server = self.server_class((HOST, 0), logRequests=False, **self.options())
             self.address = self.server.server_address
             self.server.register_function(pow)
             self.server.register_function(lambda text: text[::-1], "reverse")
             self.in_thread(self.server.serve_forever)
+
+        def options(self):
+            return {}
 
         def converse(self, number):
             host, port = self.address
@@ -51,6 +55,13 @@ def load():
     class Pooled(Simple):
         server_class = PooledJSONRPCServer
         concurrent = True
+
+        def options(self):
+            # Enough threads from the start: its default pool sometimes fails to grow when
+            # all of them are taken by stuck clients.
+            pool = ThreadPool(30, 15)
+            pool.start()
+            return {"thread_pool": pool}
 
         def stop(self):
             self.server.server_close()
