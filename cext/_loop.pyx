@@ -128,6 +128,14 @@ cdef inline unsigned int version_tag(kind):
     return (<PyTypeObject *>kind).tp_version_tag
 
 
+cdef object inode_of(int fd):
+    """What tells one open socket from another that has its number; -1 for a closed one."""
+    try:
+        return os.fstat(fd).st_ino
+    except OSError:
+        return -1
+
+
 cdef int hooks_on_instance(server) except -1:
     """Which hooks are overridden on the instance: a set of bits."""
     cdef int bits = 0
@@ -142,7 +150,9 @@ cdef class Loop:
 
     cdef object server
     cdef fss_poller poller
-    cdef int fd  # what the poller waits for: server.fileno() when serving started
+    # What the poller waits for: server.fileno() when serving started.
+    cdef int fd
+    cdef object inode
     cdef fss_wake lone_wake
     cdef bint in_main_thread
     cdef bint signals_are_taken
@@ -215,7 +225,13 @@ cdef class Loop:
         Source: `socketserver.BaseServer.serve_forever`.
         """
         cdef int fd = descriptor_of(self.server)
-        self.open_poller(fd)
+        try:
+            self.open_poller(fd)
+        except OSError:
+            if not self.socket_has_no_descriptor():
+                raise
+        if self.socket_has_no_descriptor():
+            return  # closed meanwhile: its number may be that of our own pipe
         self.consult_shortcuts()
         try:
             self.receive_limit = BATCH
@@ -259,6 +275,7 @@ cdef class Loop:
         self.in_main_thread = threading.current_thread() is threading.main_thread()
         self.watched_gate = None
         self.fd = fd
+        self.inode = inode_of(fd)
         error = fss_poller_open(&self.poller, fd)
         # Without a descriptor to be had the loop ticks, as the standard one, and tries again.
         if error != -EMFILE and error != -ENFILE:
@@ -558,6 +575,9 @@ cdef class Loop:
         """What an OSError out of accept, or out of get_request(), means for the loop."""
         if self.listener_is_closed():
             return CLOSED
+        if self.socket_has_no_descriptor():
+            self.retry_ns = fss_clock_now_ns() + FIRST_BACK_OFF_MS * NS_PER_MS
+            return NOTHING
         outcome = outcome_of(error)
         if outcome is closed_outcome and self.source != FROM_METHOD:
             return CLOSED
@@ -567,6 +587,10 @@ cdef class Loop:
         return NOTHING if self.source == FROM_METHOD else MORE
 
     cdef bint listener_is_closed(self) except -1:
+        return self.socket_has_no_descriptor() and inode_of(self.fd) != self.inode
+
+    cdef bint socket_has_no_descriptor(self) except -1:
+        """Closed, or detached for a moment: `server.socket = wrap_socket(server.socket)`."""
         sock = getattr(self.server, "socket", None)
         return isinstance(sock, PlainSocket) and sock.fileno() < 0
 
@@ -597,7 +621,8 @@ cdef class Loop:
         if timeout is not None:
             wait_ms_of(timeout)  # refuses what the standard module refuses
             deadline_ns = fss_clock_now_ns() + <int64_t>(max(timeout, 0) * 1e9)
-        fd = descriptor_of(server)
+        fd = self.fd = descriptor_of(server)
+        self.inode = inode_of(fd)
         if self.in_main_thread:
             # Without a descriptor to be had it stays closed, and the wait is cut short.
             fss_wake_open(&self.lone_wake)

@@ -293,9 +293,10 @@ cdef class Pool:
         seats, self.idle = self.idle, []
         if self.forks_seen != fss_fork_count():
             return []
+        workers = [(<Seat>each).worker for each in seats]
         for seat in seats:
             seat.fill(None)
-        return [(<Seat>each).worker for each in seats]
+        return workers
 
     # -- the worker ------------------------------------------------------------------
 
@@ -315,6 +316,7 @@ cdef class Pool:
                     break
         finally:
             self.size -= 1
+            seat.worker = None  # the thread object goes without the garbage collector
             self.announce_capacity()
 
     cdef int serve_all(self, Seat seat) except -1:
