@@ -282,8 +282,9 @@ def test_fork_on_the_serving_thread_child_never_waits_for_a_foreign_descriptor(s
             assert ready, "the child's loop did not end"
         finally:
             for pid in children_that_are_left():
-                os.kill(pid, 9)
-                os.waitpid(pid, 0)
+                with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it ended
+                    os.kill(pid, 9)
+                    os.waitpid(pid, 0)
         server.shutdown()
         serving_thread.join()
     finally:
