@@ -128,6 +128,29 @@ cdef inline unsigned int version_tag(kind):
     return (<PyTypeObject *>kind).tp_version_tag
 
 
+def report_unstarted(server, failed):
+    """What `dispatch` does with an exception, for requests that got no thread in the end.
+
+    All of them are reported and closed; then what a hook raised is raised.
+
+    Args:
+        failed: `(request, client_address, exception)` of each, from `Pool.settle()`.
+    """
+    raised = None
+    for request, client_address, error in failed:
+        try:
+            try:
+                raise error
+            except Exception:
+                server.handle_error(request, client_address)
+            finally:
+                server.shutdown_request(request)
+        except BaseException as from_hook:
+            raised = from_hook
+    if raised is not None:
+        raise raised
+
+
 cdef object inode_of(int fd):
     """What tells one open socket from another that has its number; -1 for a closed one."""
     try:
@@ -444,7 +467,7 @@ cdef class Loop:
         self.unsettled = False
         if gate is not None:  # else the server was closed, which starts all
             self.unsettled, failed = gate.settle(self.overdue)
-            self.report(failed)
+            report_unstarted(self.server, failed)
         return 0
 
     cdef int settle_for_good(self) except -1:
@@ -452,24 +475,7 @@ cdef class Loop:
         gate = self.gate()
         if self.unsettled and gate is not None:
             self.unsettled = False
-            self.report(gate.start_all())
-        return 0
-
-    cdef int report(self, failed) except -1:
-        """What `dispatch` does with requests that cannot be processed."""
-        raised = None
-        for request, client_address, error in failed:
-            try:
-                try:
-                    raise error
-                except Exception:
-                    self.server.handle_error(request, client_address)
-                finally:
-                    self.server.shutdown_request(request)
-            except BaseException as from_hook:
-                raised = from_hook
-        if raised is not None:
-            raise raised
+            report_unstarted(self.server, gate.start_all())
         return 0
 
     cdef bint take_batch(self) except -1:

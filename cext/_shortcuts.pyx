@@ -49,11 +49,6 @@ def add_stock(str hook, str owner, attribute):
     (<list>stock[hook]).append((attribute, owner))
 
 
-def remove_stock(str hook, attribute):
-    """Undo `add_stock`."""
-    stock[hook] = [pair for pair in stock[hook] if pair[0] is not attribute]
-
-
 def stock_owner(server, str hook):
     """The owner of the stock hook that `server.<hook>` is, or None for an override.
 

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
-/* Half of the requests that a loop serves per wake-up at most; chosen, with the
-   figures in benchmarks/README.md, as the smallest that larger ones do not beat. */
+/* Half of the requests that a loop serves per wake-up at most. Other sizes have
+   not been measured yet. */
 #define FSS_DATAGRAM_BATCH 32
 
 struct fss_datagram {

@@ -6,6 +6,7 @@ import socket
 import socketserver
 
 from fastsocketserver._base import loops_of, standard_class
+from fastsocketserver._loop import report_unstarted
 from fastsocketserver._pool import Pool
 from fastsocketserver._workers import MAX_THREADS, THREAD_IDLE_TIMEOUT_S, close_pool, new_pool
 
@@ -89,7 +90,7 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
         _, pool = self.__dict__.pop("_ThreadingMixIn__made_pool", (None, None))
         if pool is not None:
             self.__dict__.pop("_BaseServer__gate", None)
-            _start_all(self, pool)
+            report_unstarted(self, pool.start_all())
         try:
             self._threads.join()
         finally:
@@ -125,7 +126,7 @@ def _pool_of(server: Any) -> Pool:
         pool = state.setdefault("_ThreadingMixIn__made_pool", fresh)[1]
     else:
         state["_ThreadingMixIn__made_pool"] = fresh
-        _start_all(server, pool)
+        report_unstarted(server, pool.start_all())
         pool.close()
         pool = fresh[1]
     state["_BaseServer__gate"] = pool
@@ -135,13 +136,3 @@ def _pool_of(server: Any) -> Pool:
 def _is_closed(server: Any) -> bool:
     listener = getattr(server, "socket", None)
     return isinstance(listener, socket.socket) and listener.fileno() < 0
-
-
-def _start_all(server: Any, pool: Pool) -> None:
-    """Start what the loop held back; report requests that no thread can be started for."""
-    for request, client_address, error in pool.start_all():
-        try:
-            raise error
-        except Exception:
-            server.handle_error(request, client_address)
-            server.shutdown_request(request)
