@@ -37,7 +37,7 @@ setup(
             extension("_pool", "fork"),
             extension("_shortcuts"),
             extension("_signals"),
-            extension("_streams", "stream"),
+            extension("_streams", "clock", "stream"),
         ],
         include_path=["cext"],
         language_level=3,

@@ -7,6 +7,9 @@ closed files, odd buffers, other socket types) goes to the standard method, unch
 Facts:
 - The standard streams release the GIL around every recv(2) and send(2). Taking it back from
   busy threads costs two context switches, where the call itself takes 0.5 to 10 us.
+- Holding the GIL during the call instead saves those switches only while threads do compete
+  for it on several CPUs. Threads that share one CPU, or are few, then wait for a GIL that would
+  have been free: 1000 connections on one CPU ran at a quarter of the standard rate.
 - A thread that never releases the GIL keeps the others out for 5 ms
   (`sys.getswitchinterval()`): one client that sends without a pause then delays all others.
 - `makefile()` twice, with closing, takes 4 to 5 us, most of it in `SocketIO.__init__`.
@@ -16,17 +19,17 @@ Facts:
 Choice: a raw file with a compiled `readinto` under the stock `io.BufferedReader`, which is
 then exact by construction. A compiled reader with a buffer of its own was measured too. It
 saves another 1.2 us of construction per connection and nothing else that shows, and it is no
-`io.BufferedReader`. MSG_DONTWAIT is tried first, with the GIL held while there is credit for
-it: a few calls in a row, restored whenever a thread really has to wait (the others then get
-the GIL) and for each new connection.
+`io.BufferedReader`. Sending tries MSG_DONTWAIT first. When the GIL came back late after it,
+threads compete, and the next few calls of all streams keep the GIL: credit that evidence
+grants and calls use up. Only with credit does reading try MSG_DONTWAIT.
 
-Gain, standard streams in the same run = 1.00 (Python 3.11, two cores): 50 persistent
-connections with a thread each, CPU per request 0.65, rate 1.4; server on one core, CPU 0.8
-to 0.9; opening and closing both files 1.7 us instead of 4.4.
+Gain, standard streams in the same run = 1.00 (Python 3.11, persistent line echo, a thread
+each, rate / CPU per request): 50 connections with the server on one CPU 1.1 to 1.3 / 0.74 to
+0.9, on two CPUs 1.4 / 0.69; 1000 connections on one CPU 1.2 / 0.85; opening and closing both
+files 1.7 us instead of 4.4.
 
-Cost: one system call in vain (0.25 us) per read that has to wait. With four busy threads on
-two cores the 99th percentile was 0.5 ms instead of 0.4. Without the credit, one pipelining
-client raised the median latency of the others from 0.08 to 5.2 ms; with it, 0.08.
+Cost: two looks at the clock (0.05 us) per send. Without limited credit, one pipelining client
+raised the median latency of the others from 0.08 to 5.2 ms.
 """
 
 import _socket
@@ -40,8 +43,12 @@ from cpython.buffer cimport (
 )
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.errno cimport EAGAIN, EINTR
+from libc.stdint cimport int64_t
 
 from _errors cimport raise_if_error
+
+cdef extern from "fss_clock.h":
+    int64_t fss_clock_now_ns() noexcept nogil
 
 cdef extern from "fss_stream.h":
     Py_ssize_t fss_stream_receive(int fd, void *buffer, size_t size_bytes) noexcept nogil
@@ -50,10 +57,13 @@ cdef extern from "fss_stream.h":
 
 # Copying more than this takes longer than a hand-over of the GIL (64 KiB: about 10 us).
 cdef Py_ssize_t HELD_SIZE_LIMIT = 65536
-# Calls with the GIL held before it is released anyway: a request, its head and its body,
-# and one to spare. Latency of other threads: at most 4 * 10 us longer.
-cdef int HELD_CALLS = 4
-cdef int held_calls_left = HELD_CALLS  # of all streams together: there is one GIL
+# How late the GIL comes back when threads compete for it: more than a switch between two
+# threads takes, less than one turn of any of them. 5 us and 20 us measured alike.
+cdef int64_t LATE_NS = 20000
+# Calls that keep the GIL after that. Latency of other threads: at most 16 * 10 us longer.
+# With 4 instead, 50 connections on two CPUs ran at 1.25 of the standard rate, not 1.4.
+cdef int HELD_CALLS = 16
+cdef int held_calls_left = 0  # of all streams together: there is one GIL
 
 cdef int QUIET = fss_stream_flags_quiet()
 cdef object opening = object()  # `_sock` of a raw file that BufferedReader is taking over
@@ -87,11 +97,6 @@ cdef inline bint may_hold_gil(Py_ssize_t size_bytes) noexcept:
     return True
 
 
-cdef inline void restore_credit() noexcept:
-    global held_calls_left
-    held_calls_left = HELD_CALLS
-
-
 cdef Py_ssize_t finished(Py_ssize_t result) except -2:
     """Bytes moved; -1 when the call has to wait; raises for an error."""
     if result == -EAGAIN or result == -EINTR:
@@ -105,7 +110,6 @@ cdef Py_ssize_t receive_now(sock, buffer) except -2:
     """Receive what is there: bytes, 0 at the end; -1 when the standard method must do it."""
     cdef Py_buffer view
     cdef Py_ssize_t received
-    cdef int fd
     if type(buffer) is not memoryview:  # BufferedReader passes no other
         return -1
     try:
@@ -113,14 +117,10 @@ cdef Py_ssize_t receive_now(sock, buffer) except -2:
     except Exception:
         return -1
     try:
-        if view.len == 0:  # never a system call in `recv_into()`
+        # Nothing asked for is never a system call in `recv_into()`.
+        if view.len == 0 or not may_hold_gil(view.len):
             return -1
-        fd = fileno_of(sock)
-        if may_hold_gil(view.len):
-            received = fss_stream_receive(fd, view.buf, view.len)
-        else:
-            with nogil:
-                received = fss_stream_receive(fd, view.buf, view.len)
+        received = fss_stream_receive(fileno_of(sock), view.buf, view.len)
     finally:
         PyBuffer_Release(&view)
     return finished(received)
@@ -128,13 +128,18 @@ cdef Py_ssize_t receive_now(sock, buffer) except -2:
 
 cdef Py_ssize_t send_now(sock, const Py_buffer *view) except -2:
     """Send what there is space for: bytes; -1 when there is none."""
+    global held_calls_left
     cdef Py_ssize_t sent
+    cdef int64_t sent_ns
     cdef int fd = fileno_of(sock)
     if may_hold_gil(view.len):
         sent = fss_stream_send(fd, view.buf, view.len)
     else:
         with nogil:
             sent = fss_stream_send(fd, view.buf, view.len)
+            sent_ns = fss_clock_now_ns()
+        if fss_clock_now_ns() - sent_ns > LATE_NS:
+            held_calls_left = HELD_CALLS
     return finished(sent)
 
 
@@ -156,10 +161,10 @@ cdef class ReaderMethods:
         if type(sock) is not Socket or this._timeout_occurred:
             return stock_readinto(this, b)
         try:
-            received = receive_now(sock, b)
-            if received >= 0:
-                return received
-            restore_credit()
+            if held_calls_left > 0:
+                received = receive_now(sock, b)
+                if received >= 0:
+                    return received
             return sock.recv_into(b)
         except TimeoutError:
             this._timeout_occurred = True
@@ -236,7 +241,6 @@ cdef class WriterMethods:
             sent = send_now(sock, &view)
             if sent != view.len:
                 sent = max(sent, 0)
-                restore_credit()
                 rest = PyMemoryView_FromMemory(
                     <char *>view.buf + sent, view.len - sent, PyBUF_READ)
                 sock.sendall(rest, QUIET)
@@ -293,7 +297,6 @@ def open_reader(sock, rbufsize):
     reader = BufferedReader(raw, rbufsize if rbufsize > 0 else io_module.DEFAULT_BUFFER_SIZE)
     raw._sock = sock
     sock._io_refs += 1
-    restore_credit()
     return reader
 
 
