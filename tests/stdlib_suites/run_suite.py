@@ -1,10 +1,15 @@
 """Run test cases of CPython's own suite and write down how each one went.
 
-    python run_suite.py (plain|ours) RESULT.json MODULE [PATTERN ...] [--resource NAME ...]
+    python run_suite.py MODE RESULT.json MODULE [PATTERN ...] [--resource NAME ...]
 
-With `ours`, `import socketserver` gives fastsocketserver, as the README's migration does,
-before anything that builds on the module is imported. PATTERNs are fnmatch patterns of
-test ids without the module's name; without any, all of the module runs.
+The modes, each set up before the suite is imported:
+
+    plain   the standard module as it is
+    ours    `import socketserver` gives fastsocketserver, as the README's migration does
+    graft   fastsocketserver.install(): the standard module's classes carry our methods
+
+PATTERNs are fnmatch patterns of test ids without the module's name; without any, all of
+the module runs.
 """
 
 from __future__ import annotations
@@ -23,22 +28,59 @@ from pathlib import Path
 HANG_S = 150
 
 
-def put_ours_in_place() -> None:
-    """Let `import socketserver` give ours from now on."""
-    import fastsocketserver
+class Plain:
+    """The standard module as it is."""
 
-    assert "http.server" not in sys.modules, "too late: it has the standard module already"
-    sys.modules["socketserver"] = fastsocketserver
+    def put_in_place(self) -> None:
+        """Let the suite meet the implementation from now on."""
+
+    def check(self) -> None:
+        """The suite has met the implementation, or its results say nothing."""
+        assert "fastsocketserver" not in sys.modules
 
 
-def check_ours_is_in_place() -> None:
-    """The suite's servers are built on ours, or its results say nothing."""
-    import fastsocketserver
+class Ours(Plain):
+    """`import socketserver` gives ours."""
 
-    assert sys.modules["socketserver"] is fastsocketserver
-    http_server = sys.modules.get("http.server")
-    if http_server is not None:
-        assert issubclass(http_server.HTTPServer, fastsocketserver.TCPServer)
+    def put_in_place(self) -> None:
+        import fastsocketserver
+
+        assert "http.server" not in sys.modules, "too late: it has the standard module already"
+        sys.modules["socketserver"] = fastsocketserver
+
+    def check(self) -> None:
+        import fastsocketserver
+
+        assert sys.modules["socketserver"] is fastsocketserver
+        http_server = sys.modules.get("http.server")
+        if http_server is not None:
+            assert issubclass(http_server.HTTPServer, fastsocketserver.TCPServer)
+
+
+class Graft(Plain):
+    """The standard module's own classes carry our methods."""
+
+    def put_in_place(self) -> None:
+        import fastsocketserver
+
+        fastsocketserver.install()
+
+    def check(self) -> None:
+        import socketserver
+
+        import fastsocketserver
+
+        assert fastsocketserver.installed()
+        assert socketserver is not fastsocketserver
+        assert not issubclass(socketserver.BaseServer, fastsocketserver.BaseServer)
+        ours = vars(fastsocketserver.BaseServer)["serve_forever"]
+        assert vars(socketserver.BaseServer)["serve_forever"] is ours
+        http_server = sys.modules.get("http.server")
+        if http_server is not None:
+            assert http_server.HTTPServer.serve_forever is ours
+
+
+MODES = {"plain": Plain(), "ours": Ours(), "graft": Graft()}
 
 
 def flatten(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
@@ -76,22 +118,23 @@ def run(suite: unittest.TestSuite) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=["plain", "ours"])
+    parser.add_argument("mode", choices=[*MODES])
     parser.add_argument("result", type=Path)
     parser.add_argument("module")
     parser.add_argument("patterns", nargs="*")
     parser.add_argument("--resource", action="append", default=[])
     options = parser.parse_args()
     faulthandler.dump_traceback_later(HANG_S, exit=True)
-    if options.mode == "ours":
-        put_ours_in_place()
+    mode = MODES[options.mode]
+    mode.put_in_place()
     from test import support
 
     support.use_resources = tuple(options.resource)
     suite = select(options.module, options.patterns)
-    if options.mode == "ours":
-        check_ours_is_in_place()
-    options.result.write_text(json.dumps(run(suite)))
+    mode.check()
+    outcome = run(suite)
+    mode.check()  # still: no test has put another module there
+    options.result.write_text(json.dumps(outcome))
 
 
 if __name__ == "__main__":

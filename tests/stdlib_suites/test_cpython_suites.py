@@ -1,8 +1,9 @@
 """CPython's own tests of everything that builds on socketserver, run against ours.
 
-Each suite runs twice in this interpreter, in processes of their own: once as it is, once
-with ours in the place of the module. The same tests must fail: none, where the machine
-has what they need. All runs are made first, several at once, since they mostly wait.
+Each suite runs in this interpreter as it is and with ours, in processes of their own: with
+ours in the place of the module, and with our methods grafted on it (the modes of
+`run_suite.py`). The same tests must fail: none, where the machine has what they need. All
+runs are made first, several at once, since they mostly wait.
 """
 
 from __future__ import annotations
@@ -73,12 +74,15 @@ SUITES = [
     Suite("test.test_asyncio.test_streams"),
 ]  # fmt: skip
 
-# Tests that must fail with ours, and why. One that passes is to be taken off the list.
+# Tests that must fail in a mode, and why. One that passes is to be taken off the list.
 EXCLUDED = {
-    "test.test_socketserver.MiscTestCase.test_all": (
-        "wants __module__ == 'socketserver' of every public class; ours keep the name of "
-        "the module in which pickle and readers find them"
-    ),
+    "ours": {
+        "test.test_socketserver.MiscTestCase.test_all": (
+            "wants __module__ == 'socketserver' of every public class; ours keep the name of "
+            "the module in which pickle and readers find them"
+        ),
+    },
+    "graft": {},
 }
 
 
@@ -118,57 +122,58 @@ def run_once(suite: Suite, mode: str, directory: Path, package: Path) -> dict[st
     return json.loads(result.read_text())
 
 
-def run_both(suite: Suite, directory: Path, package: Path) -> Pair:
-    """The suite with the standard module and with ours.
+def run_both(suite: Suite, mode: str, directory: Path, package: Path) -> Pair:
+    """The suite with the standard module as it is and in the mode.
 
     Once more where they differ: the suites have time limits that a busy machine breaks,
     now of the one run and now of the other.
     """
     for attempt in ("first", "second"):
-        pair = [
-            run_once(suite, mode, directory / f"{suite.module}-{mode}-{attempt}", package)
-            for mode in ("plain", "ours")
-        ]
-        if set(pair[1]["failed"]) == expected_failures(*pair):
+        name = f"{suite.module}-{mode}-{attempt}"
+        plain = run_once(suite, "plain", directory / f"{name}-plain", package)
+        ours = run_once(suite, mode, directory / name, package)
+        if set(ours["failed"]) == expected_failures(mode, plain, ours):
             break
-    return pair[0], pair[1]
+    return plain, ours
 
 
-def expected_failures(plain: dict[str, Any], ours: dict[str, Any]) -> set[str]:
+def expected_failures(mode: str, plain: dict[str, Any], ours: dict[str, Any]) -> set[str]:
     """What fails without us, too, and what is excluded."""
-    return set(plain["failed"]) | (set(EXCLUDED) & set(ours["ran"]))
+    return set(plain["failed"]) | (set(EXCLUDED[mode]) & set(ours["ran"]))
 
 
 @pytest.fixture(scope="module")
 def outcomes(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Future[Pair]]:
-    """The finished runs of all suites that were asked for."""
+) -> dict[tuple[str, str], Future[Pair]]:
+    """The finished runs of all suites and modes that were asked for."""
     package = Path(importlib.import_module("fastsocketserver").__file__).parents[1]
     directory = tmp_path_factory.mktemp("suites")
-    asked = [item.callspec.params["suite"] for item in request.session.items
+    asked = [item.callspec.params for item in request.session.items
              if item.path == request.path and hasattr(item, "callspec")]  # fmt: skip
-    here = [suite for suite in asked if not missing(suite)]
+    here = [(one["suite"], one["mode"]) for one in asked if not missing(one["suite"])]
     futures = {}
     for alone, at_once in ((True, 1), (False, AT_ONCE)):
         with ThreadPoolExecutor(at_once) as pool:
-            for suite in here:
+            for suite, mode in here:
                 if suite.alone == alone:
-                    futures[suite.module] = pool.submit(run_both, suite, directory, package)
+                    future = pool.submit(run_both, suite, mode, directory, package)
+                    futures[suite.module, mode] = future
     return futures
 
 
-@pytest.mark.timeout(4 * PATIENCE_S)
+@pytest.mark.timeout(8 * PATIENCE_S)
+@pytest.mark.parametrize("mode", EXCLUDED)
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.module)
-def test_suite_goes_as_with_the_standard_module(suite, outcomes):
+def test_suite_goes_as_with_the_standard_module(suite, mode, outcomes):
     """The same tests run, the same fail, the same are skipped."""
     if reason := missing(suite):
         pytest.skip(reason)
-    plain, ours = outcomes[suite.module].result()
+    plain, ours = outcomes[suite.module, mode].result()
     assert ours["ran"] == plain["ran"]
     assert ours["ran"], "no test was selected"
     assert ours["skipped"] == plain["skipped"]
-    expected = expected_failures(plain, ours)
+    expected = expected_failures(mode, plain, ours)
     unexpected = {name: text for name, text in ours["failed"].items() if name not in expected}
     assert not unexpected, "\n\n".join(f"{name}\n{text}" for name, text in unexpected.items())
     assert expected == set(ours["failed"]), "passes with ours: take it off the list"
