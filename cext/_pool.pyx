@@ -19,6 +19,7 @@ Cost: that millisecond. Gain: 0.75x to 0.88x the CPU per threaded connection, 16
 import threading
 from _thread import allocate_lock, get_ident
 from collections import deque
+from threading import Thread
 
 from _errors cimport raise_if_error
 
@@ -136,6 +137,9 @@ cdef class Pool:
     cdef PY_TIMEOUT_T idle_us
     cdef readonly Py_ssize_t size
     cdef bint is_closed
+    # Nobody serves: workers end instead of waiting; and those that were told to.
+    cdef bint resting
+    cdef list ending
     cdef long forks_seen
     cdef list waiters
     cdef object __weakref__
@@ -150,6 +154,7 @@ cdef class Pool:
             max_threads: most workers at once; None for any number.
         """
         self.idle = []
+        self.ending = []
         self.backlog = deque()
         self.new_worker = new_worker
         self.loops = loops
@@ -179,6 +184,18 @@ cdef class Pool:
         """Never."""
         return False
 
+    def rest(self):
+        """Serving has ended: idle workers end, and busy ones after their requests, until
+        somebody submits again.
+
+        Not all programs call the `server_close()` that would end them.
+        """
+        if self.forks_seen != fss_fork_count():
+            return
+        self.resting = True
+        self.ending = [worker for worker in self.ending if Thread.is_alive(worker)]
+        self.ending += self.end_idle()
+
     # -- the serving thread ----------------------------------------------------------
 
     def submit(self, target, request, client_address, threads):
@@ -191,6 +208,7 @@ cdef class Pool:
         Raises:
             RuntimeError: no thread can be started.
         """
+        self.resting = False
         while self.full():
             self.wait_for_free()
         job = (target, request, client_address, threads)
@@ -286,13 +304,20 @@ cdef class Pool:
     def close(self):
         """Tell idle workers to end, and busy ones to end after their request.
 
-        Returns: the workers that were idle (list of threads), for the caller to join.
+        Returns: the workers that were idle, or told to end by `rest()` (list of threads),
+            for the caller to join.
         """
-        cdef Seat seat
         self.is_closed = True
-        seats, self.idle = self.idle, []
         if self.forks_seen != fss_fork_count():
+            self.idle = []
             return []
+        ending, self.ending = self.ending, []
+        return ending + self.end_idle()
+
+    cdef list end_idle(self):
+        """Tell idle workers to end: those told."""
+        cdef Seat seat
+        seats, self.idle = self.idle, []
         workers = [(<Seat>each).worker for each in seats]
         for seat in seats:
             seat.fill(None)
@@ -312,7 +337,8 @@ cdef class Pool:
                 finally:
                     self.busy_workers -= 1
                     seat.leave()
-                if self.closed or self.idle_us == 0 or not self.await_job(seat):
+                if (self.closed or self.idle_us == 0 or self.resting
+                        or not self.await_job(seat)):
                     break
         finally:
             self.size -= 1

@@ -273,11 +273,16 @@ running_loops: set[Loop] = set()
 def _run_loop(server: Any, poll_interval: float | None) -> None:
     loop = Loop(server)
     loops = loops_of(server)
-    loops.append(loop)
-    running_loops.add(loop)
     try:
+        # In here, since a signal handler may raise anywhere.
+        loops.append(loop)
+        running_loops.add(loop)
         loop.run(poll_interval)
     finally:
         running_loops.discard(loop)
-        loops.remove(loop)
+        if loop in loops:
+            loops.remove(loop)
         loop.close()
+        gate = server.__dict__.get("_BaseServer__gate")
+        if gate is not None and not loops:
+            gate.rest()

@@ -52,6 +52,9 @@ class Children:
         """Whether there are children whose exit wakes nobody."""
         return bool(self._unwatched)
 
+    def rest(self) -> None:
+        """Do nothing when serving ends: children end by themselves."""
+
     # -- the life of a child ----------------------------------------------------------
 
     def add(self, pid: int) -> None:

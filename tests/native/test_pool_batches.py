@@ -64,20 +64,21 @@ def test_batch_of_handlers_that_wait_for_each_other_gets_going(server_of, count)
 def test_batch_behind_a_handler_that_never_ends_is_served(server_of):
     """The worker that the batch waits for is the one that does not come back."""
     gate = Gate()
-    count = 0
+    address = None
 
     def handler(request, client_address, server):
-        nonlocal count
-        count += 1
-        (gate if count == 1 else reply_ok)(request, client_address, server)
+        blocks = client_address == address
+        (gate if blocks else reply_ok)(request, client_address, server)
 
     server = server_of(handler=handler)
     serve_one(server)
-    with waiting_clients(server, 20) as clients, serving(server):
+    with waiting_clients(server, 20) as clients:
         first, *others = clients
-        assert [read_to_end(client) for client in others] == [b"ok"] * 19
-        gate.opened.set()
-        assert read_to_end(first) == b"inout"
+        address = first.getsockname()
+        with serving(server):
+            assert [read_to_end(client) for client in others] == [b"ok"] * 19
+            gate.opened.set()
+            assert read_to_end(first) == b"inout"
 
 
 def test_batches_behind_handlers_that_never_end_are_all_served(server_of):

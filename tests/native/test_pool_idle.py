@@ -96,6 +96,59 @@ def test_idle_workers_have_ended_when_server_close_returns(server_of, fast):
     assert not [t for t in threading.enumerate() if isinstance(t, _workers.Worker)]
 
 
+def test_idle_workers_end_when_serving_ends_without_server_close(server_of, fast):
+    """Programs override server_close() without the base, or never call it."""
+    together = threading.Barrier(20, timeout=10)
+    server = server_of(
+        handler=lambda *_: together.wait(), limits=fast.Limits(thread_idle_timeout=3600)
+    )
+    for _ in range(2):  # and the next serving starts workers again
+        with serving(server):
+            for client in [Background(exchange, server) for _ in range(20)]:
+                client.join()
+        wait_until(lambda: not _workers._live)
+
+
+def test_busy_worker_ends_after_its_request_when_serving_has_ended(server_of, fast):
+    """It does not become idle for nobody."""
+    gate = Gate()
+    server = server_of(handler=gate, limits=fast.Limits(thread_idle_timeout=3600))
+    with connect(server) as client:
+        with serving(server):
+            wait_for(gate.entered)
+        gate.opened.set()
+        assert read_to_end(client) == b"inout"
+        wait_until(lambda: not _workers._live)
+
+
+def test_workers_stay_while_another_thread_serves_the_same_server(server_of, fast):
+    """The end of one serve_forever() is not the end of serving."""
+
+    class Stop(Exception):
+        pass
+
+    def service_actions(server):
+        if threading.current_thread().name == "leaves":
+            raise Stop
+
+    def serve_and_leave():
+        threading.current_thread().name = "leaves"
+        server.serve_forever(0.01)
+
+    threads = []
+    server = server_of(
+        handler=lambda *_: threads.append(threading.current_thread()),
+        limits=fast.Limits(thread_idle_timeout=3600),
+        service_actions=service_actions,
+    )
+    with serving(server):
+        exchange(server)
+        wait_until(lambda: not threads[0].is_alive())
+        assert isinstance(Background(serve_and_leave).failure(), Stop)
+        exchange(server)
+        assert threads[1] is threads[0]
+
+
 def test_busy_worker_ends_after_its_request_when_the_server_was_closed(server_of, fast):
     """block_on_close = False: it is not waited for, and does not become idle."""
     gate = Gate()
