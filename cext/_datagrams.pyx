@@ -40,6 +40,8 @@ cdef class Receiver:
 
     cdef readonly object sock
     cdef readonly bint plain
+    # Datagrams that were longer than max_packet_size, since the caller last set it to 0.
+    cdef public long truncated
     cdef fss_datagram_batch batch
 
     def __cinit__(self):
@@ -64,7 +66,7 @@ cdef class Receiver:
         """Append what is there, a batch at most, to `queue` (a `collections.deque`).
 
         Args:
-            max_packet_size: bytes; longer datagrams are cut, as by `recvfrom`.
+            max_packet_size: bytes; longer datagrams are cut, as by `recvfrom`, and counted.
             limit: how many datagrams to take at most.
         Returns:
             the number of datagrams appended, 0 when none was there.
@@ -83,6 +85,7 @@ cdef class Receiver:
         cdef fss_datagram *slot
         for i in range(taken):
             slot = &self.batch.slots[i]
+            self.truncated += slot.truncated
             data = PyBytes_FromStringAndSize(slot.data, slot.length)
             queue.append(((data, self.sock), address_object(&slot.peer, slot.peer_length)))
         return taken

@@ -575,7 +575,17 @@ cdef class Loop:
         if queue is None:
             queue = server.__dict__.setdefault("_UDPServer__queue", deque())
         self.receiver.receive(server.max_packet_size, queue, self.receive_limit)
+        if self.receiver.truncated:
+            self.count_truncated()
         return queue.popleft() if queue else None
+
+    cdef int count_truncated(self) except -1:
+        """Add to the server's count; see `truncated_datagrams()`."""
+        cdef dict state = self.server.__dict__
+        before = state.get("_UDPServer__truncated", 0)
+        state["_UDPServer__truncated"] = before + self.receiver.truncated
+        self.receiver.truncated = 0
+        return 0
 
     cdef Took after_error(self, error) except *:
         """What an OSError out of accept, or out of get_request(), means for the loop."""

@@ -44,7 +44,15 @@ from fastsocketserver._handlers import (
 from fastsocketserver._tcp import TCPServer
 from fastsocketserver._threading import ThreadingMixIn, _NoThreads, _Threads
 from fastsocketserver._udp import UDPServer
+from fastsocketserver._udp import truncated_datagrams as truncated_datagrams
 from fastsocketserver._unix import UnixDatagramServer, UnixStreamServer
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from fastsocketserver._graft import install as install
+    from fastsocketserver._graft import installed as installed
+    from fastsocketserver._graft import uninstall as uninstall
+    from fastsocketserver._limits import Limits as Limits
 
 __version__ = "0.1.0"
 
