@@ -44,7 +44,22 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0.8, help="of each round")
     parser.add_argument("--output", type=Path, default=BENCHMARKS / "results", metavar="DIR")
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
-    return parser.parse_args()
+    options = parser.parse_args()
+    refuse_unknown(parser, options)
+    return options
+
+
+def refuse_unknown(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """A misspelt name would leave something out in silence."""
+    cases = all_cases()
+    known = sorted({impl for case in cases for impl in case.impls})
+    for impl in (options.impls or "").split(","):
+        if impl and impl not in known:
+            parser.error(f"--impls: {impl!r} is none of {', '.join(known)}")
+    names = [*(case.name for case in cases), ROBUSTNESS]
+    for pattern in (options.cases or "").split(","):
+        if pattern and not fnmatch.filter(names, pattern):
+            parser.error(f"--cases: no case matches {pattern!r} (see --list)")
 
 
 def is_wanted(name: str, options: argparse.Namespace) -> bool:
