@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import resource
+import select
 import signal
 import socket
 import socketserver
@@ -19,7 +20,14 @@ import time
 
 import pytest
 
-from support.clients import connect, connected, exchange, nudge, read_to_end
+from support.clients import (
+    connect,
+    connected,
+    datagram_client,
+    exchange,
+    nudge,
+    read_to_end,
+)
 from support.handlers import reply_ok
 from support.idle import wait_until_asleep
 from support.serving import Background, Loop, serving, wait_for
@@ -587,6 +595,75 @@ def test_reaping_std_takes_the_status_of_a_foreign_child(std_server):
 def test_reaping_ours_leaves_a_foreign_child_alone(fast_server):
     """Only pids of active_children are ever waited for."""
     assert reap_above_the_maximum(fast_server("ForkingTCPServer")) == 5
+
+
+# -- datagrams are taken in batches ------------------------------------------------------
+
+
+def stopped_after_one_of_five(make):
+    """A UDP server that served the first of five datagrams, and its log."""
+    log = []
+
+    def handler(request, client_address, server):
+        log.append(request[0])
+        server._BaseServer__shutdown_request = True
+
+    server = make("UDPServer", handler=handler)
+    with datagram_client(server) as client:
+        for number in range(5):
+            client.send(b"%d" % number)
+    server.serve_forever(0.01)
+    assert log == [b"0"]
+    return server, log
+
+
+def test_datagrams_after_a_stop_std_are_still_in_the_kernel(std_server):
+    """select() sees them."""
+    server, log = stopped_after_one_of_five(std_server)
+    while select.select([server], [], [], 0.05)[0]:
+        server.handle_request()
+    assert log == [b"%d" % number for number in range(5)]
+
+
+def test_datagrams_after_a_stop_ours_are_handed_out_by_handle_request(fast_server):
+    """select() does not see them; none is lost, and what comes later waits behind them."""
+    server, log = stopped_after_one_of_five(fast_server)
+    assert select.select([server], [], [], 0.05)[0] == []
+    with datagram_client(server) as client:
+        client.send(b"5")
+    for _ in range(5):
+        server.handle_request()
+    assert log == [b"%d" % number for number in range(6)]
+
+
+def first_two_as_seen_by_a_handler_that_reads(make):
+    """What the handler of the first of two datagrams receives from the socket itself."""
+    received = []
+
+    def handler(request, client_address, server):
+        server._BaseServer__shutdown_request = True
+        try:
+            received.append(request[1].recvfrom(100)[0])
+        except BlockingIOError:
+            received.append(None)
+
+    server = make("UDPServer", handler=handler)
+    server.socket.setblocking(False)
+    with datagram_client(server) as client:
+        client.send(b"first")
+        client.send(b"second")
+    server.serve_forever(0.01)
+    return received
+
+
+def test_datagram_that_waits_std_is_there_for_a_handler_that_reads(std_server):
+    """One recvfrom for each request."""
+    assert first_two_as_seen_by_a_handler_that_reads(std_server) == [b"second"]
+
+
+def test_datagram_that_waits_ours_is_taken_already(fast_server):
+    """It becomes a request of its own."""
+    assert first_two_as_seen_by_a_handler_that_reads(fast_server) == [None]
 
 
 # -- a closed listener -------------------------------------------------------------------
