@@ -110,8 +110,8 @@ class BaseServer(socketserver.BaseServer):
         Threads: one at a time. Others may call `shutdown()`.
         Source: `socketserver.BaseServer.serve_forever`.
         """
-        self.__is_shut_down.clear()
         try:
+            self.__is_shut_down.clear()  # in here, since a signal handler may raise anywhere
             if not self.__shutdown_request:
                 _run_loop(self, poll_interval)
         finally:
