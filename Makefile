@@ -8,7 +8,7 @@ STAMPS := $(VENV)/stamps
 SOURCES := pyproject.toml setup.py $(wildcard src/fastsocketserver/*.py* cext/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test programs lint types bench bench-quick guard wheel clean
+.PHONY: help demo test programs lint types bench bench-quick bench-programs guard wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ bench: $(STAMPS)/bench  ## all benchmarks (< 15 minutes)
 
 bench-quick: $(STAMPS)/bench  ## the figures against the standard module (< 2 minutes)
 	$(BIN)/python benchmarks/run.py --quick
+
+bench-programs: $(STAMPS)/bench $(STAMPS)/programs-packages  ## real programs with and without us (< 8 minutes)
+	$(BIN)/python benchmarks/programs.py
 
 guard: $(STAMPS)/bench  ## compare with the stored ratios, before a release
 	$(BIN)/python benchmarks/guard.py

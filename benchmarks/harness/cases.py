@@ -35,21 +35,28 @@ class Case:
     client: str = "load"  # or "wrk"
 
 
-def _http_load(mode: str, name: str, request: bytes, body_length: int) -> Load:
-    """A load whose raw request lies in a file, for the C program to read."""
+def as_file(name: str, content: bytes) -> str:
+    """The path of a file with these bytes, for the C program to read."""
     BUILD.mkdir(exist_ok=True)
-    path = BUILD / f"request-{name}"
-    if not path.exists() or path.read_bytes() != request:
-        path.write_bytes(request)
-    return Load(mode, 16, request_path=str(path), body_length=body_length)
+    path = BUILD / name
+    if not path.exists() or path.read_bytes() != content:
+        path.write_bytes(content)
+    return str(path)
 
 
-def _get(connection: str) -> bytes:
-    lines = ("GET / HTTP/1.1", "Host: 127.0.0.1", f"Connection: {connection}", "", "")
+def _http_load(mode: str, name: str, request: bytes, body_length: int) -> Load:
+    path = as_file(f"request-{name}", request)
+    return Load(mode, 16, request_path=path, body_length=body_length)
+
+
+def get_request(connection: str, path: str = "/") -> bytes:
+    """A raw GET; `connection` is keep-alive or close."""
+    lines = (f"GET {path} HTTP/1.1", "Host: 127.0.0.1", f"Connection: {connection}", "", "")
     return "\r\n".join(lines).encode()
 
 
-def _xmlrpc_call() -> bytes:
+def xmlrpc_call() -> bytes:
+    """The raw call of add(2, 3)."""
     body = xmlrpc.client.dumps((2, 3), "add").encode()
     lines = ("POST /RPC2 HTTP/1.1", "Host: 127.0.0.1", "Connection: close")
     lines += ("Content-Type: text/xml", f"Content-Length: {len(body)}", "", "")
@@ -165,9 +172,9 @@ def _datagrams() -> list[Case]:
 
 
 def _programs() -> list[Case]:
-    keep = _http_load("http-keep", "keep", _get("keep-alive"), PAGE_BYTES)
-    close = _http_load("http-close", "close", _get("close"), PAGE_BYTES)
-    call = _http_load("http-close", "xmlrpc", _xmlrpc_call(), _xmlrpc_answer_length())
+    keep = _http_load("http-keep", "keep", get_request("keep-alive"), PAGE_BYTES)
+    close = _http_load("http-close", "close", get_request("close"), PAGE_BYTES)
+    call = _http_load("http-close", "xmlrpc", xmlrpc_call(), _xmlrpc_answer_length())
     http = "http.server, threaded, 1 KiB page, 16 clients"
     native = [
         Case("http_keep_16", f"{http}, keep-alive", "http_keep", keep, quick=True),

@@ -22,6 +22,8 @@ class Load:
     size: int = 32
     request_path: str = ""
     body_length: int = 0
+    reply_path: str = ""
+    id_offset: int = -1
     timeout_s: float = 10.0
 
     def command(self, port: int, seconds: float) -> list[str]:
@@ -31,6 +33,8 @@ class Load:
         if self.request_path:
             command += ["--request", self.request_path]
             command += ["--body-length", str(self.body_length)]
+        if self.reply_path:
+            command += ["--reply", self.reply_path, "--id-offset", str(self.id_offset)]
         return command
 
 

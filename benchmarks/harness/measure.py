@@ -17,6 +17,7 @@ from harness.cases import Case
 from harness.cpus import machine_busy_s
 from harness.errors import MeasurementError
 from harness.load_process import LoadProcess
+from harness.program_process import ProgramProcess
 from harness.server_process import ServerProcess, Usage
 
 WARM_UP_S = 0.3
@@ -36,7 +37,7 @@ class Round:
     p50_us: float
     p99_us: float
     p999_us: float | None
-    switches: float  # voluntary context switches of the server, per request
+    switches: float | None  # voluntary context switches of the server, per request
     peak_rss_mib: float
     client_busy: float | None  # CPU time of the client / elapsed: near 1, it is the limit
     foreign_cpus: float | None  # CPUs that were busy with anything else: noise
@@ -89,6 +90,7 @@ class ImplResult:
 
 
 CaseResult = dict[str, ImplResult]
+Server = ServerProcess | ProgramProcess
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,11 @@ class _Clocks:
     time_s: float
 
 
-def _look(server: ServerProcess) -> _Clocks:
+def _look(server: Server) -> _Clocks:
     return _Clocks(server.usage(), machine_busy_s(), time.monotonic())
 
 
-def _run_load(
-    server: ServerProcess, case: Case, seconds: float
-) -> tuple[dict, _Clocks, _Clocks]:
+def _run_load(server: Server, case: Case, seconds: float) -> tuple[dict, _Clocks, _Clocks]:
     """The load's result, and the clocks on both sides of the measured phase."""
     if case.client == "wrk":
         before = _look(server)
@@ -120,7 +120,7 @@ def _run_load(
         return result, before, _look(server)
 
 
-def _wait_for_rest(server: ServerProcess) -> None:
+def _wait_for_rest(server: Server) -> None:
     """Return when the server has dealt with the end of its connections."""
     deadline_s = time.monotonic() + REST_LIMIT_S
     before_s = server.usage().cpu_s
@@ -132,22 +132,24 @@ def _wait_for_rest(server: ServerProcess) -> None:
         before_s = now_s
 
 
-def _check_stderr(server: ServerProcess, case: Case) -> None:
+def _check_stderr(server: Server, case: Case) -> None:
     harmless = wrk.LEAVES_BEHIND if case.client == "wrk" else ()
     for complaint in server.complaints():
         if not complaint.startswith(harmless):
             raise MeasurementError(f"the server complains: {complaint}")
 
 
-def measure_round(server: ServerProcess, case: Case, seconds: float) -> Round:
+def measure_round(server: Server, case: Case, seconds: float) -> Round:
     """Load the server once; MeasurementError if anything at all went wrong."""
     result, before, after = _run_load(server, case, seconds)
     _wait_for_rest(server)
     _check_stderr(server, case)
     requests, client_cpu_s = result["requests"], result["client_cpu_s"]
     cpu_s = after.server.cpu_s - before.server.cpu_s
-    switches = after.server.voluntary_switches - before.server.voluntary_switches
-    client_busy = foreign_cpus = None
+    switches = client_busy = foreign_cpus = None
+    if before.server.voluntary_switches is not None:
+        switches = after.server.voluntary_switches - before.server.voluntary_switches
+        switches /= requests
     if client_cpu_s is not None:  # wrk does not tell
         client_busy = client_cpu_s / result["elapsed_s"]
         foreign_s = after.machine_s - before.machine_s - cpu_s - client_cpu_s
@@ -158,7 +160,7 @@ def measure_round(server: ServerProcess, case: Case, seconds: float) -> Round:
         p50_us=result["p50_us"],
         p99_us=result["p99_us"],
         p999_us=result["p999_us"],
-        switches=switches / requests,
+        switches=switches,
         peak_rss_mib=after.server.peak_rss_kib / 1024,
         client_busy=client_busy,
         foreign_cpus=foreign_cpus,
@@ -193,18 +195,31 @@ def measure_case(
     results = {impl: ImplResult() for impl in impls}
     with ExitStack() as stack:
         servers = _start_servers(case, impls, stack, results)
-        for number in range(-1, rounds):  # -1: the warm-up
-            first = max(number, 0) % len(impls)
-            for impl in impls[first:] + impls[:first]:
-                on_step(impl)
-                if results[impl].error:
-                    continue
-                try:
-                    duration_s = WARM_UP_S if number < 0 else seconds
-                    measured = measure_round(servers[impl], case, duration_s)
-                except MeasurementError as error:
-                    results[impl].error = str(error)
-                    continue
-                if number >= 0:
-                    results[impl].rounds.append(measured)
+        measure_in_turns(case, servers, results, rounds, seconds, on_step)
     return results
+
+
+def measure_in_turns(
+    case: Case,
+    servers: dict,
+    results: CaseResult,
+    rounds: int,
+    seconds: float,
+    on_step: Callable[[str], None],
+) -> None:
+    """The rounds of `measure_case`, on servers that run: into `results`."""
+    impls = list(results)
+    for number in range(-1, rounds):  # -1: the warm-up
+        first = max(number, 0) % len(impls)
+        for impl in impls[first:] + impls[:first]:
+            on_step(impl)
+            if results[impl].error:
+                continue
+            try:
+                duration_s = WARM_UP_S if number < 0 else seconds
+                measured = measure_round(servers[impl], case, duration_s)
+            except MeasurementError as error:
+                results[impl].error = str(error)
+                continue
+            if number >= 0:
+                results[impl].rounds.append(measured)

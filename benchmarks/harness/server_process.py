@@ -23,7 +23,7 @@ class Usage:
 
     cpu_s: float
     peak_rss_kib: int
-    voluntary_switches: int
+    voluntary_switches: int | None  # None: cannot be told from outside
 
 
 class ServerProcess:

@@ -2,6 +2,7 @@
  *
  *   load MODE PORT [--clients N] [--seconds S] [--size BYTES] [--timeout S]
  *        [--request FILE --body-length BYTES] [--wait]
+ *        [--request FILE --reply FILE [--id-offset BYTES]]
  *
  * MODE: crc         connect, send a line, read its echo and the end, close
  *       persist     line or payload echo on connections that stay
@@ -9,6 +10,10 @@
  *       http-close  the raw request of FILE, a connection each
  *       http-keep   the same on connections that stay
  *       burst       all clients connect at once, each once; time until the last
+ *
+ * With --reply the echo modes speak another protocol: they send the bytes of
+ * the one file and must get those of the other. Datagrams need a number of two
+ * bytes that comes back at the same place, --id-offset, as in DNS.
  *
  * With --wait it prints "ready" once connections stand, starts to measure when
  * a line comes on stdin, and after its JSON line keeps the connections until
@@ -62,15 +67,16 @@ static void ready(void)
             exit(0); /* the runner is gone */
 }
 
-static void read_request(struct options *options)
+static char *read_file(const char *path, size_t *size)
 {
-    FILE *file = options->request_path ? fopen(options->request_path, "rb") : NULL;
-    enum { REQUEST_LIMIT = 1 << 20 };
-    options->request = malloc(REQUEST_LIMIT);
-    if (!file || !options->request)
-        stop_with("the HTTP modes need --request FILE");
-    options->request_size = fread(options->request, 1, REQUEST_LIMIT, file);
+    enum { FILE_LIMIT = 1 << 20 };
+    FILE *file = path ? fopen(path, "rb") : NULL;
+    char *content = malloc(FILE_LIMIT);
+    if (!file || !content)
+        stop_with("HTTP modes need --request FILE, other requests --reply FILE");
+    *size = fread(content, 1, FILE_LIMIT, file);
     fclose(file);
+    return content;
 }
 
 /* "abc...xyzabc...\n": every byte has a place, so a shifted echo is noticed. */
@@ -91,6 +97,7 @@ static void parse_options(struct options *options, int argc, char **argv)
         {"clients", required_argument, NULL, 'c'},  {"seconds", required_argument, NULL, 's'},
         {"size", required_argument, NULL, 'z'},     {"timeout", required_argument, NULL, 't'},
         {"request", required_argument, NULL, 'r'},  {"body-length", required_argument, NULL, 'b'},
+        {"reply", required_argument, NULL, 'p'},    {"id-offset", required_argument, NULL, 'i'},
         {"wait", no_argument, NULL, 'w'},           {NULL, 0, NULL, 0},
     };
     int name;
@@ -102,6 +109,8 @@ static void parse_options(struct options *options, int argc, char **argv)
         case 't': options->timeout_s = atof(optarg); break;
         case 'r': options->request_path = optarg; break;
         case 'b': options->body_length = atol(optarg); break;
+        case 'p': options->reply_path = optarg; break;
+        case 'i': options->id_offset = atoi(optarg); break;
         case 'w': options->wait = true; break;
         default:  exit(2);
         }
@@ -114,19 +123,35 @@ static void parse_options(struct options *options, int argc, char **argv)
         stop_with("need --clients >= 1, --size >= 16, --seconds > 0");
     if (options->mode == MODE_UDP && options->size > 65507)
         stop_with("a datagram holds 65507 bytes at most");
+    if (options->id_offset >= 0 && options->clients > 256)
+        stop_with("a number of two bytes tells 256 clients apart");
+}
+
+static void prepare_exchange(struct options *options)
+{
+    if (options->request_path || options->body_length)
+        options->request = read_file(options->request_path, &options->request_size);
+    else
+        make_request(options);
+    options->reply = options->request;
+    options->reply_size = options->request_size;
+    if (options->reply_path)
+        options->reply = read_file(options->reply_path, &options->reply_size);
+    if (options->id_offset >= 0
+        && options->id_offset + 2 > (int)(options->request_size < options->reply_size
+                                              ? options->request_size : options->reply_size))
+        stop_with("--id-offset lies outside");
 }
 
 int main(int argc, char **argv)
 {
     static struct report report;
-    struct options options = {.clients = 16, .seconds = 1, .timeout_s = 10, .size = 32};
+    struct options options = {.clients = 16, .seconds = 1, .timeout_s = 10, .size = 32,
+                              .id_offset = -1};
     signal(SIGPIPE, SIG_IGN);
     parse_options(&options, argc, argv);
     waits_for_runner = options.wait;
-    if (options.mode == MODE_HTTP_CLOSE || options.mode == MODE_HTTP_KEEP)
-        read_request(&options);
-    else
-        make_request(&options);
+    prepare_exchange(&options);
     (options.mode == MODE_UDP ? run_udp : run_tcp)(&options, &report, ready);
     report_print(&report, &options);
     while (options.wait && getchar() != EOF) {

@@ -23,10 +23,14 @@ struct options {
     double timeout_s;     /* an exchange that takes longer is an error */
     size_t size;          /* bytes of an echo request, the newline included */
     long body_length;     /* bytes of every HTTP reply's body */
-    const char *request_path; /* file with the raw HTTP request */
+    const char *request_path; /* file with the raw request; NULL: one is made up */
+    const char *reply_path;   /* file with what an answer must be; NULL: an echo */
+    int id_offset;        /* of a number in datagrams that tells them apart; -1: a label */
     bool wait;            /* say "ready" and wait for a line before measuring */
     char *request;        /* the bytes that every exchange sends */
     size_t request_size;
+    const char *reply;    /* the bytes of every answer, but for HTTP */
+    size_t reply_size;
 };
 
 /* What can go wrong with one exchange. */

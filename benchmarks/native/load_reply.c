@@ -1,4 +1,4 @@
-/* Checks what a server answered: an echo byte by byte; of HTTP the status, the
+/* Checks what a server answered: known bytes one by one; of HTTP the status, the
  * Content-Length and that exactly so many bytes follow. A wrong answer that is
  * quick must not look like a fast server. */
 #define _GNU_SOURCE
@@ -19,12 +19,12 @@ static enum reply_state state_of(const struct reply *reply)
     return reply->received == reply->expected ? REPLY_COMPLETE : REPLY_WRONG;
 }
 
-static enum reply_state feed_echo(struct reply *reply, const struct options *options,
-                                  const char *data, size_t size)
+static enum reply_state feed_known(struct reply *reply, const struct options *options,
+                                   const char *data, size_t size)
 {
-    reply->expected = options->request_size;
+    reply->expected = options->reply_size;
     if (reply->received + size > reply->expected
-        || memcmp(data, options->request + reply->received, size) != 0)
+        || memcmp(data, options->reply + reply->received, size) != 0)
         return REPLY_WRONG;
     reply->received += size;
     return state_of(reply);
@@ -67,5 +67,5 @@ enum reply_state reply_feed(struct reply *reply, const struct options *options,
 {
     bool is_http = options->mode == MODE_HTTP_CLOSE || options->mode == MODE_HTTP_KEEP;
     return is_http ? feed_http(reply, options, data, size)
-                   : feed_echo(reply, options, data, size);
+                   : feed_known(reply, options, data, size);
 }

@@ -1,9 +1,11 @@
 /* Datagrams: `clients` of them are in flight at any time on one socket.
  *
  * Each begins with its slot and the slot's sequence number, so an answer is
- * matched, and one that comes twice is seen ("late"). A datagram without an
- * answer for RESEND_NS is sent again and counted; loss is a fact of UDP, not an
- * error. Only after the exchange's time limit does it become one. */
+ * matched, and one that comes twice is seen ("late"). Where the protocol has
+ * only two bytes for a number, at `id_offset`, these are the slot and the low
+ * byte of the sequence. A datagram without an answer for RESEND_NS is sent
+ * again and counted; loss is a fact of UDP, not an error. Only after the
+ * exchange's time limit does it become one. */
 #define _GNU_SOURCE
 #include "load.h"
 
@@ -39,11 +41,48 @@ struct udp_load {
     char buffer[DATAGRAM_LIMIT];
 };
 
+/* Where the label is: [begin, begin + size). */
+static size_t label_begin(const struct options *options)
+{
+    return options->id_offset < 0 ? 0 : (size_t)options->id_offset;
+}
+
+static size_t label_size(const struct options *options)
+{
+    return options->id_offset < 0 ? sizeof(struct label) : 2;
+}
+
+static void write_label(const struct options *options, struct label label)
+{
+    char *place = options->request + label_begin(options);
+    if (options->id_offset < 0) {
+        memcpy(place, &label, sizeof label);
+    } else {
+        place[0] = (char)label.sequence;
+        place[1] = (char)label.slot;
+    }
+}
+
+static struct label read_label(const struct options *options, const char *datagram)
+{
+    struct label label;
+    const char *place = datagram + label_begin(options);
+    if (options->id_offset < 0)
+        memcpy(&label, place, sizeof label);
+    else
+        label = (struct label){(uint8_t)place[1], (uint8_t)place[0]};
+    return label;
+}
+
+static bool is_answer_to(const struct options *options, uint32_t sequence, struct label label)
+{
+    return label.sequence == (options->id_offset < 0 ? sequence : (sequence & 0xff));
+}
+
 static void send_datagram(struct udp_load *load, uint32_t slot)
 {
     struct flight *flight = &load->flights[slot];
-    struct label label = {slot, flight->sequence};
-    memcpy(load->options->request, &label, sizeof label);
+    write_label(load->options, (struct label){slot, flight->sequence});
     flight->sent_ns = now_ns();
     ssize_t size = send(load->fd, load->options->request, load->options->request_size, 0);
     if (size < 0 && errno != EAGAIN && errno != ENOBUFS) /* those two: sent again later */
@@ -60,24 +99,26 @@ static void begin_flight(struct udp_load *load, uint32_t slot)
     send_datagram(load, slot);
 }
 
-static bool is_wrong(const struct udp_load *load, struct label label, size_t size)
+/* All of an answer is known but the label. */
+static bool is_wrong(const struct udp_load *load, size_t size)
 {
-    size_t filler = sizeof label;
-    return size != load->options->request_size || label.slot >= (uint32_t)load->options->clients
-           || memcmp(load->buffer + filler, load->options->request + filler, size - filler) != 0;
+    const struct options *options = load->options;
+    size_t before = label_begin(options), after = before + label_size(options);
+    return size != options->reply_size || memcmp(load->buffer, options->reply, before) != 0
+           || memcmp(load->buffer + after, options->reply + after, size - after) != 0;
 }
 
 static void take_answer(struct udp_load *load, size_t size)
 {
     struct label label = {UINT32_MAX, 0};
-    if (size >= sizeof label)
-        memcpy(&label, load->buffer, sizeof label);
-    if (is_wrong(load, label, size)) {
+    if (!is_wrong(load, size))
+        label = read_label(load->options, load->buffer);
+    if (label.slot >= (uint32_t)load->options->clients) {
         load->report->failures[FAIL_WRONG_REPLY]++;
         return;
     }
     struct flight *flight = &load->flights[label.slot];
-    if (!flight->busy || flight->sequence != label.sequence) {
+    if (!flight->busy || !is_answer_to(load->options, flight->sequence, label)) {
         load->report->late++;
         return;
     }
