@@ -21,7 +21,7 @@ from fastsocketserver._accept_errors import Outcome, outcome_of, report_exhausti
 from fastsocketserver._datagrams import Receiver
 from fastsocketserver._arguments import descriptor_of, wait_ms_of
 from fastsocketserver._nagle import wants_nodelay
-from fastsocketserver._shortcuts import TABLE, stock_owner
+from fastsocketserver._shortcuts import TABLE, shortcut_owner
 from fastsocketserver._signals import listen_for_signals, stop_listening_for_signals
 
 cdef extern from "Python.h":
@@ -330,29 +330,26 @@ cdef class Loop:
                 self.listener.release()
             self.listener = Listener(sock)
             self.receiver = Receiver(sock)
-        self.takes = stock_owner(server, "_handle_request_noblock") is not None
-        taker = stock_owner(server, "get_request")
+        self.takes = shortcut_owner(server, "_handle_request_noblock") is not None
+        taker = shortcut_owner(server, "get_request")
         self.source = FROM_METHOD
         if taker == "TCPServer" and self.listener.native:
             self.source = FROM_LISTENER
         elif taker == "UDPServer" and self.receiver.plain:
             self.source = FROM_DATAGRAMS
         # Overrides find the listener as it was: they may want to wait in accept().
-        self.guards_listener = self.takes and taker == "TCPServer"
+        self.guards_listener = taker == "TCPServer"
         if not self.guards_listener:
             self.listener.release()
         self.handler = getattr(server, "RequestHandlerClass", None)
         self.nodelay = self.listener.is_tcp and wants_nodelay(self.handler)
-        actor = stock_owner(server, "service_actions")
-        self.reaps_children = (actor == "ForkingMixIn"
-                               and stock_owner(server, "collect_children") is not None)
-        # No hook of a subclass may wait on the serving thread for a request held back.
-        self.holds = (self.source != FROM_METHOD and self.takes
-                      and stock_owner(server, "process_request") == "ThreadingMixIn"
-                      and stock_owner(server, "verify_request") is not None)
-        self.calls_service_actions = actor != "BaseServer" and not self.reaps_children
+        self.holds = (self.source != FROM_METHOD
+                      and shortcut_owner(server, "process_request") == "ThreadingMixIn")
+        actor = shortcut_owner(server, "service_actions")
+        self.reaps_children = actor == "ForkingMixIn"
+        self.calls_service_actions = actor is None
         self.ticks = (self.calls_service_actions
-                      or stock_owner(server, "_BaseServer__shutdown_request") is None)
+                      or shortcut_owner(server, "_BaseServer__shutdown_request") is None)
         self.server_type = type(server)
         self.server_tag = version_tag(self.server_type)
         self.instance_hooks = hooks_on_instance(server)

@@ -8,35 +8,46 @@ the instance, or patched on the class while serving. The loop asks at each wake-
 from collections import namedtuple
 
 
-class Shortcut(namedtuple("Shortcut", "hook owner instead benchmark")):
+class Shortcut(namedtuple("Shortcut", "hook owner needs instead benchmark")):
     """One row: what the loop does `instead` when `hook` is the method of our class `owner`,
-    and the name of the benchmark that justifies it."""
+    and the case (benchmarks/run.py --list) that justifies it.
+
+    `needs` are other hooks that have to be stock for that, `(hook, owners)` each.
+    """
 
     __slots__ = ()
 
 
+LOOP_TAKES = (("_handle_request_noblock", ("BaseServer",)),)
+LOOP_ACCEPTS = (*LOOP_TAKES, ("get_request", ("TCPServer", "UDPServer")))
+
 TABLE = (
-    Shortcut("get_request", "TCPServer",
-             "accept4(2) on a plain listening socket, in batches", "crc-inline"),
-    Shortcut("get_request", "UDPServer",
-             "recvmmsg(2) on a plain datagram socket, in batches", "udp-inline"),
-    Shortcut("_handle_request_noblock", "BaseServer",
-             "the loop takes and dispatches requests itself, in batches", "crc-inline"),
+    Shortcut("get_request", "TCPServer", LOOP_TAKES,
+             "accept4(2) on a plain listening socket, in batches", "crc_inline_16"),
+    Shortcut("get_request", "UDPServer", LOOP_TAKES,
+             "recvmmsg(2) on a plain datagram socket, in batches", "udp_32"),
+    Shortcut("_handle_request_noblock", "BaseServer", (),
+             "the loop takes and dispatches requests itself, in batches", "crc_inline_16"),
+    # No hook of a subclass may wait on the serving thread for a request held back.
     Shortcut("verify_request", "BaseServer",
-             "called, and known not to wait for requests of the same batch", "crc-threaded"),
+             (*LOOP_ACCEPTS, ("process_request", ("ThreadingMixIn",))),
+             "called, and known not to wait for requests of the same batch",
+             "crc_threaded_16"),
     Shortcut("process_request", "ThreadingMixIn",
+             (*LOOP_ACCEPTS, ("verify_request", ("BaseServer",))),
              "called, and the requests of a batch get their workers at its end",
-             "crc-threaded"),
-    Shortcut("service_actions", "BaseServer",
-             "not called, and the loop sleeps without a tick", "idle-wakeups"),
-    Shortcut("service_actions", "ForkingMixIn",
-             "called after wake-ups only: an exited child is one", "idle-wakeups"),
-    Shortcut("collect_children", "ForkingMixIn",
-             "waits for exited children only, see service_actions", "idle-wakeups"),
-    Shortcut("_BaseServer__shutdown_request", "BaseServer",
-             "setting it wakes the loop, which needs no tick to see it", "idle-wakeups"),
+             "crc_threaded_16"),
+    Shortcut("service_actions", "BaseServer", (),
+             "not called, and the loop sleeps without a tick", "robustness"),
+    Shortcut("service_actions", "ForkingMixIn", (("collect_children", ("ForkingMixIn",)),),
+             "called after wake-ups only: an exited child is one", "robustness"),
+    Shortcut("collect_children", "ForkingMixIn", (("service_actions", ("ForkingMixIn",)),),
+             "waits for exited children only, see service_actions", "robustness"),
+    Shortcut("_BaseServer__shutdown_request", "BaseServer", (),
+             "setting it wakes the loop, which needs no tick to see it", "robustness"),
 )
 
+cdef dict needs_of = {(row.hook, row.owner): row.needs for row in TABLE}
 # hook -> [(stock attribute, owner)]; filled by add_stock() when the classes exist.
 cdef dict stock = {row.hook: [] for row in TABLE}
 cdef object plain_getattribute = object.__getattribute__
@@ -64,3 +75,14 @@ def stock_owner(server, str hook):
         if found is attribute:
             return owner
     return None
+
+
+def shortcut_owner(server, str hook):
+    """The owner of the row for `hook` whose shortcut may be taken; None: call the hook."""
+    owner = stock_owner(server, hook)
+    if owner is None:
+        return None
+    for needed, owners in needs_of[hook, owner]:
+        if stock_owner(server, needed) not in owners:
+            return None
+    return owner

@@ -1,7 +1,6 @@
 """What `python -m fastsocketserver --check` prints: what is compiled, and what a class uses.
 
-Answers come from where the loop looks too: `_shortcuts.TABLE` and `stock_owner()`. Only
-`_NEEDS` repeats something, what `Loop.consult_shortcuts` asks of other hooks.
+Answers come from where the loop looks too: `_shortcuts.TABLE` and `stock_owner()`.
 """
 
 from __future__ import annotations
@@ -49,19 +48,6 @@ SERVER_HOOKS = (
     "fileno",
 )
 HANDLER_HOOKS = ("__init__", "setup", "handle", "finish")
-
-# (hook, owner) -> the other hooks that have to be stock for that shortcut, and whose. The
-# loop's own rule: `Loop.consult_shortcuts`.
-_LOOP_TAKES: dict[str, tuple[str, ...]] = {"_handle_request_noblock": ("BaseServer",)}
-_LOOP_ACCEPTS = {**_LOOP_TAKES, "get_request": ("TCPServer", "UDPServer")}
-_NEEDS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
-    ("get_request", "TCPServer"): _LOOP_TAKES,
-    ("get_request", "UDPServer"): _LOOP_TAKES,
-    ("verify_request", "BaseServer"): {**_LOOP_ACCEPTS, "process_request": ("ThreadingMixIn",)},
-    ("process_request", "ThreadingMixIn"): {**_LOOP_ACCEPTS, "verify_request": ("BaseServer",)},
-    ("service_actions", "ForkingMixIn"): {"collect_children": ("ForkingMixIn",)},
-    ("collect_children", "ForkingMixIn"): {"service_actions": ("ForkingMixIn",)},
-}
 
 _SERVERS = (socketserver.BaseServer, socketserver.ThreadingMixIn) + (
     (socketserver.ForkingMixIn,) if hasattr(socketserver, "ForkingMixIn") else ()
@@ -239,7 +225,7 @@ def _why_not(probe: Any, row: Shortcut) -> str | None:
         return f"no shortcut: {_short_name(asked_first)} has a __getattribute__"
     if stock_owner(probe, row.hook) != row.owner:
         return f"no shortcut for this one, only for that of {row.owner}"
-    for hook, owners in _NEEDS.get((row.hook, row.owner), {}).items():
+    for hook, owners in row.needs:
         if _owner_of(cls, hook) is not None and stock_owner(probe, hook) not in owners:
             return f"no shortcut: it needs the stock {hook} of {' or '.join(owners)}"
     loop_owner = _owner_of(cls, "serve_forever")

@@ -3,6 +3,7 @@ from typing import Any, NamedTuple
 class Shortcut(NamedTuple):
     hook: str
     owner: str
+    needs: tuple[tuple[str, tuple[str, ...]], ...]
     instead: str
     benchmark: str
 
@@ -10,3 +11,4 @@ TABLE: tuple[Shortcut, ...]
 
 def add_stock(hook: str, owner: str, attribute: Any) -> None: ...
 def stock_owner(server: Any, hook: str) -> str | None: ...
+def shortcut_owner(server: Any, hook: str) -> str | None: ...

@@ -318,3 +318,11 @@ def test_http_server_after_ours_loses_its_server_bind():
         assert not hasattr(server, "server_name")
     assert len(ROWS) > 10
     assert issubclass(ThreadingHTTPServer, HTTPServer)
+
+
+def test_benchmark_of_each_shortcut_is_one_that_can_be_run(monkeypatch):
+    """`benchmarks/run.py --cases` knows the name."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    cases = importlib.import_module("harness.cases")
+    known = {case.name for case in cases.all_cases()} | {"robustness"}
+    assert {row.benchmark for row in fastsocketserver._shortcuts.TABLE} <= known
