@@ -33,11 +33,12 @@ setup(
         [
             extension("_accept", "accept"),
             extension("_datagrams", "datagram"),
-            extension("_loop", "clock", "fork", "wake", "poller_once", POLLER),
+            extension("_loop", "clock"),
             extension("_pool", "fork"),
             extension("_shortcuts"),
             extension("_signals"),
             extension("_streams", "clock", "stream"),
+            extension("_waiting", "clock", "fork", "wake", "poller_once", POLLER),
         ],
         include_path=["cext"],
         language_level=3,

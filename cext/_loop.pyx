@@ -7,14 +7,10 @@ per wake-up and otherwise calls the contract's method.
 """
 
 import os
-import threading
 from collections import deque
 from socket import socket as PlainSocket
 
-from libc.errno cimport EINTR, EMFILE, ENFILE
 from libc.stdint cimport INT64_MAX, int64_t
-
-from _errors cimport raise_if_error
 
 from fastsocketserver._accept import Listener
 from fastsocketserver._accept_errors import Outcome, outcome_of, report_exhaustion
@@ -22,44 +18,19 @@ from fastsocketserver._datagrams import Receiver
 from fastsocketserver._arguments import descriptor_of, wait_ms_of
 from fastsocketserver._nagle import wants_nodelay
 from fastsocketserver._shortcuts import TABLE, shortcut_owner
-from fastsocketserver._signals import listen_for_signals, stop_listening_for_signals
+from fastsocketserver._waiting import Waiter
 
 cdef extern from "Python.h":
-    int PyErr_CheckSignals() except -1
     ctypedef struct PyTypeObject:
         unsigned int tp_version_tag
 
 cdef extern from "fss_clock.h":
     int64_t fss_clock_now_ns() noexcept nogil
-    int fss_clock_wait_ms(int64_t deadline_ns) noexcept nogil
-
-cdef extern from "fss_fork.h":
-    int fss_fork_watch() noexcept
-    long fss_fork_count() noexcept
-
-cdef extern from "fss_wake.h":
-    cdef struct fss_wake:
-        int write_fd
-        int read_fd
-    int fss_wake_open(fss_wake *wake) noexcept nogil
-    void fss_wake_signal(const fss_wake *wake) noexcept nogil
-    void fss_wake_drain(const fss_wake *wake) noexcept nogil
-    void fss_wake_close(fss_wake *wake) noexcept nogil
 
 cdef extern from "fss_poller.h":
     enum:
         FSS_READY_LISTENER
         FSS_READY_WAKE
-        FSS_READY_CHILD
-    cdef struct fss_poller:
-        fss_wake wake
-        int owned_fd
-    const char *fss_poller_name() noexcept nogil
-    int fss_poller_open(fss_poller *poller, int listener_fd) noexcept nogil
-    int fss_poller_watch_children(fss_poller *poller, int child_fd) noexcept nogil
-    int fss_poller_wait(fss_poller *poller, bint with_listener, int wait_ms) noexcept nogil
-    void fss_poller_close(fss_poller *poller) noexcept nogil
-    int fss_poller_wait_once(int fd, int wake_fd, int wait_ms) noexcept nogil
 
 # Requests per wake-up: large enough to spread the cost of a wake-up, small enough for
 # service_actions() and signals to have their turn.
@@ -71,10 +42,6 @@ cdef int64_t NEVER_NS = INT64_MAX
 cdef int FIRST_BACK_OFF_MS = 5
 cdef int LAST_BACK_OFF_MS = 640  # and so resumes within a second of relief
 cdef int64_t LOG_INTERVAL_NS = NS_PER_S
-# How often handle_request() looks for signals that cannot wake it; the standard module's
-# poll interval.
-cdef int SIGNAL_LOOK_MS = 500
-
 cdef enum Took:
     NOTHING  # no request was there, or an error says so
     LAST     # one request was served; ask the poller before the next
@@ -89,14 +56,6 @@ cdef enum Source:
 cdef tuple HOOKS = tuple(dict.fromkeys(row.hook for row in TABLE))
 cdef object exhausted_outcome = Outcome.EXHAUSTED
 cdef object closed_outcome = Outcome.CLOSED
-
-
-raise_if_error(fss_fork_watch())
-
-
-def poller_name():
-    """Name of the poller that this build waits with: "epoll" or "poll"."""
-    return fss_poller_name().decode("ascii")
 
 
 def dispatch(server, request, client_address):
@@ -115,13 +74,6 @@ def dispatch(server, request, client_address):
             raise
     else:
         server.shutdown_request(request)
-
-
-cdef int shorter_ms(int wait_ms, int other_ms) noexcept:
-    """The shorter of two waits for poll(2), of which -1 is the longest."""
-    if wait_ms < 0 or other_ms < 0:
-        return max(wait_ms, other_ms)
-    return min(wait_ms, other_ms)
 
 
 cdef inline unsigned int version_tag(kind):
@@ -172,14 +124,10 @@ cdef class Loop:
     """One call of `serve_forever()` or `handle_request()` on `server`."""
 
     cdef object server
-    cdef fss_poller poller
-    # What the poller waits for: server.fileno() when serving started.
+    cdef object waiter
+    # server.fileno() when serving started, and what it was.
     cdef int fd
     cdef object inode
-    cdef fss_wake lone_wake
-    cdef bint in_main_thread
-    cdef bint signals_are_taken
-    cdef long forks_seen
     # Read by workers: whether a free worker or descriptor is worth a wake-up.
     cdef readonly bint waits_for_capacity
 
@@ -213,30 +161,18 @@ cdef class Loop:
     cdef int64_t retry_ns
     cdef int64_t next_log_ns
 
-    def __cinit__(self, server):
-        self.poller.owned_fd = -1
-        self.poller.wake.read_fd = self.poller.wake.write_fd = -1
-        self.lone_wake.read_fd = self.lone_wake.write_fd = -1
-
     def __init__(self, server):
         """Args: server: a `BaseServer`, ours or one with our methods."""
         self.server = server
-        self.forks_seen = fss_fork_count()
-        self.in_main_thread = threading.current_thread() is threading.main_thread()
-
-    def __dealloc__(self):
-        fss_poller_close(&self.poller)
-        fss_wake_close(&self.lone_wake)
+        self.waiter = Waiter()
 
     def wake(self):
         """End the wait of this loop, or its next one. Any thread, also in signal handlers."""
-        if self.forks_seen == fss_fork_count():
-            fss_wake_signal(&self.poller.wake)
+        self.waiter.wake()
 
     def close(self):
         """Give up the poller, and the listener as it was found. The serving thread only."""
-        fss_poller_close(&self.poller)
-        fss_wake_close(&self.lone_wake)
+        self.waiter.close()
         if self.listener is not None:
             self.listener.release()
 
@@ -266,7 +202,7 @@ cdef class Loop:
         cdef int ready
         server = self.server
         while not server._BaseServer__shutdown_request:
-            if self.forks_seen != fss_fork_count() or self.poller.wake.read_fd < 0:
+            if not self.waiter.is_open:
                 if self.listener_is_closed():
                     break  # and its number may be somebody else's
                 self.open_poller(fd)
@@ -292,17 +228,10 @@ cdef class Loop:
         return 0
 
     cdef int open_poller(self, int fd) except -1:
-        cdef int error
-        fss_poller_close(&self.poller)
-        self.forks_seen = fss_fork_count()
-        self.in_main_thread = threading.current_thread() is threading.main_thread()
         self.watched_gate = None
         self.fd = fd
         self.inode = inode_of(fd)
-        error = fss_poller_open(&self.poller, fd)
-        # Without a descriptor to be had the loop ticks, as the standard one, and tries again.
-        if error != -EMFILE and error != -ENFILE:
-            raise_if_error(error)
+        self.waiter.open(fd)
         return 0
 
     cdef bint hooks_changed(self) except -1:
@@ -381,7 +310,7 @@ cdef class Loop:
             settle_ns = fss_clock_now_ns() + NS_PER_MS
             deadline_ns = min(deadline_ns, settle_ns)
         while True:
-            ready = self.wait(with_listener, deadline_ns, tick_ms)
+            ready = self.waiter.wait(with_listener, deadline_ns, tick_ms)
             if ready or deadline_ns <= fss_clock_now_ns():
                 break
         self.overdue = self.unsettled and settle_ns <= fss_clock_now_ns()
@@ -398,46 +327,8 @@ cdef class Loop:
         if gate is not None:
             fd = gate.fileno()
             if fd >= 0:
-                raise_if_error(fss_poller_watch_children(&self.poller, fd))
+                self.waiter.watch_children(fd)
         return 0
-
-    cdef int wait(self, bint with_listener, int64_t deadline_ns, int tick_ms) except -1:
-        """Sleep once: a set of FSS_READY_*, 0 on time-out or after a signal."""
-        cdef int ready
-        cdef bint owned
-        cdef int wait_ms = -1 if deadline_ns == NEVER_NS else fss_clock_wait_ms(deadline_ns)
-        if self.poller.wake.read_fd < 0:
-            wait_ms = shorter_ms(wait_ms, SIGNAL_LOOK_MS if tick_ms < 0 else tick_ms)
-            with nogil:
-                ready = fss_poller_wait_once(self.fd if with_listener else -1, -1, wait_ms)
-            PyErr_CheckSignals()
-            return 0 if ready == -EINTR else raise_if_error(ready)
-        if not self.in_main_thread:
-            with nogil:
-                ready = fss_poller_wait(&self.poller, with_listener, wait_ms)
-            return 0 if ready == -EINTR else raise_if_error(ready)
-        with nogil:
-            ready = fss_poller_wait(&self.poller, with_listener, 0)
-        if ready == 0 and wait_ms != 0:
-            owned = self.listen_for_signals(self.poller.wake.write_fd)
-            if not owned:
-                wait_ms = shorter_ms(wait_ms, tick_ms)
-            try:
-                PyErr_CheckSignals()
-                with nogil:
-                    ready = fss_poller_wait(&self.poller, with_listener, wait_ms)
-            finally:
-                if owned:
-                    stop_listening_for_signals()
-        PyErr_CheckSignals()
-        return 0 if ready == -EINTR else raise_if_error(ready)
-
-    cdef bint listen_for_signals(self, int write_fd) except -1:
-        """Let signals end the wait. False: they cannot; look for them now and then."""
-        if self.signals_are_taken or write_fd < 0:
-            return False
-        self.signals_are_taken = not listen_for_signals(write_fd)
-        return not self.signals_are_taken
 
     cdef object gate(self):
         """Who knows how many requests can be served at once (a Pool, Children), or None."""
@@ -636,44 +527,19 @@ cdef class Loop:
             deadline_ns = fss_clock_now_ns() + <int64_t>(max(timeout, 0) * 1e9)
         fd = self.fd = descriptor_of(server)
         self.inode = inode_of(fd)
-        if self.in_main_thread:
-            # Without a descriptor to be had it stays closed, and the wait is cut short.
-            fss_wake_open(&self.lone_wake)
         self.consult_shortcuts()
         # Callers wait for the next one with a select() of their own.
         self.receive_limit = 1
         while True:
-            if self.pending() is not None or self.wait_once(fd, deadline_ns):
+            if self.pending() is not None or self.waiter.wait_once(fd, deadline_ns):
                 if not self.takes or (self.source == FROM_METHOD and self.pending() is None):
                     if self.guards_listener:
                         self.listener.keep_nonblocking()
                     return server._handle_request_noblock()
                 took = self.take()
                 if self.retry_ns:
-                    self.wait_once(-1, self.retry_ns)
+                    self.waiter.wait_once(-1, self.retry_ns)
                 if took != NOTHING or self.retry_ns:
                     return None
             if deadline_ns < fss_clock_now_ns():
                 return server.handle_timeout()
-
-    cdef bint wait_once(self, int fd, int64_t deadline_ns) except -1:
-        """Wait until `fd` is readable (True), the deadline, or a signal (False)."""
-        cdef int ready
-        cdef int wait_ms = -1 if deadline_ns == NEVER_NS else fss_clock_wait_ms(deadline_ns)
-        cdef bint owned = (self.in_main_thread
-                           and self.listen_for_signals(self.lone_wake.write_fd))
-        if self.in_main_thread and not owned:
-            wait_ms = shorter_ms(wait_ms, SIGNAL_LOOK_MS)
-        try:
-            PyErr_CheckSignals()
-            with nogil:
-                ready = fss_poller_wait_once(fd, self.lone_wake.read_fd, wait_ms)
-        finally:
-            if owned:
-                stop_listening_for_signals()
-        PyErr_CheckSignals()
-        if ready == -EINTR:
-            return False
-        if raise_if_error(ready) & FSS_READY_WAKE:
-            fss_wake_drain(&self.lone_wake)
-        return ready & FSS_READY_LISTENER

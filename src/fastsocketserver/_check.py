@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import fastsocketserver
 from fastsocketserver._graft import installed
-from fastsocketserver._loop import poller_name
 from fastsocketserver._nagle import wants_nodelay
 from fastsocketserver._shortcuts import TABLE, Shortcut, stock_owner
+from fastsocketserver._waiting import poller_name
 
 # In the order in which a request meets them; then the rest of a server's life.
 SERVER_HOOKS = (
