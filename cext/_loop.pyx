@@ -155,11 +155,11 @@ cdef class Loop:
     cdef object listener
     cdef object receiver
     cdef object watched_gate
+    cdef bint watches_children
     cdef int receive_limit
 
     cdef int back_off_ms
     cdef int64_t retry_ns
-    cdef int64_t next_log_ns
 
     def __init__(self, server):
         """Args: server: a `BaseServer`, ours or one with our methods."""
@@ -302,7 +302,8 @@ cdef class Loop:
         if with_listener and self.pending() is not None:
             return FSS_READY_LISTENER
         if tick_ms >= 0 and (self.ticks or (self.reaps_children and gate is not None
-                                            and gate.needs_tick())):
+                                            and (not self.watches_children
+                                                 or gate.needs_tick()))):
             deadline_ns = fss_clock_now_ns() + tick_ms * NS_PER_MS
         if self.retry_ns:
             deadline_ns = min(deadline_ns, self.retry_ns)
@@ -322,12 +323,9 @@ cdef class Loop:
 
     cdef int watch(self, gate) except -1:
         """Wake up for children that exit, where the platform can tell."""
-        cdef int fd
+        cdef int fd = -1 if gate is None else gate.fileno()
         self.watched_gate = gate
-        if gate is not None:
-            fd = gate.fileno()
-            if fd >= 0:
-                self.waiter.watch_children(fd)
+        self.watches_children = fd >= 0 and self.waiter.watch_children(fd)
         return 0
 
     cdef object gate(self):
@@ -502,8 +500,9 @@ cdef class Loop:
         cdef int64_t now_ns = fss_clock_now_ns()
         self.back_off_ms = max(FIRST_BACK_OFF_MS, min(2 * self.back_off_ms, LAST_BACK_OFF_MS))
         self.retry_ns = now_ns + self.back_off_ms * NS_PER_MS
-        if now_ns >= self.next_log_ns:
-            self.next_log_ns = now_ns + LOG_INTERVAL_NS
+        # With the server, since each handle_request() has a loop of its own.
+        if now_ns >= self.server.__dict__.get("_BaseServer__next_log_ns", 0):
+            self.server.__dict__["_BaseServer__next_log_ns"] = now_ns + LOG_INTERVAL_NS
             report_exhaustion(self.server, error, self.back_off_ms)
         return 0
 

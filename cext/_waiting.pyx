@@ -120,8 +120,10 @@ cdef class Waiter:
             fss_wake_signal(&self.poller.wake)
 
     def watch_children(self, int child_fd):
-        """Wake up, too, when `child_fd` becomes readable."""
-        raise_if_error(fss_poller_watch_children(&self.poller, child_fd))
+        """Wake up, too, when `child_fd` becomes readable; False where that is not possible:
+        this poller cannot, it is closed, or so is the descriptor by now."""
+        return (self.poller.wake.read_fd >= 0
+                and fss_poller_watch_children(&self.poller, child_fd) >= 0)
 
     def wait(self, bint with_listener, int64_t deadline_ns, int tick_ms):
         """Sleep once: a set of FSS_READY_*, 0 on time-out or after a signal.

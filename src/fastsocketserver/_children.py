@@ -4,18 +4,23 @@ Kernel fact: a pidfd becomes readable when its process exits, and epoll tells wh
 are readable. Where the kernel has none (or no descriptor is left for one), a child is
 asked for by waitpid(2) at each tick.
 
-Only the serving thread touches a `Children`. It never takes the status of a child that is
-not in the server's `active_children`.
+The serving thread uses a `Children`, and any thread that calls `collect_children()` or
+`server_close()`: what it knows is guarded by its lock, which is never held while waiting. It
+never takes the status of a child that is not in the server's `active_children`.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import threading
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
     from typing import Any
+
+# How long to wait for a child at a time: another thread may stop the watching meanwhile.
+WAIT_S = 0.5
 
 
 class Children:
@@ -26,6 +31,7 @@ class Children:
         self._server = server
         # Forked children share the epoll set, so they must leave this object alone.
         self.owner_pid = os.getpid()
+        self._lock = threading.RLock()
         self._pidfds: dict[int, int] = {}
         self._pids: dict[int, int] = {}
         self._unwatched: set[int] = set()
@@ -46,7 +52,10 @@ class Children:
 
     def fileno(self) -> int:
         """A descriptor that is readable when a child has exited; -1 where there is none."""
-        return -1 if self._epoll is None else self._epoll.fileno()
+        if self.owner_pid != os.getpid():
+            return -1
+        with self._lock:
+            return -1 if self._epoll is None else self._epoll.fileno()
 
     def needs_tick(self) -> bool:
         """Whether there are children whose exit wakes nobody."""
@@ -59,39 +68,49 @@ class Children:
 
     def add(self, pid: int) -> None:
         """Watch a child that was just forked."""
-        if self._epoll is not None:
-            try:
-                pidfd = os.pidfd_open(pid)
-            except OSError:
-                pidfd = -1
-            if pidfd >= 0:
-                try:
-                    self._epoll.register(pidfd, select.EPOLLIN)
-                except OSError:
-                    os.close(pidfd)
-                else:
-                    self._pidfds[pid] = pidfd
-                    self._pids[pidfd] = pid
-                    return
-        self._unwatched.add(pid)
+        with self._lock:
+            if not self._watch(pid):
+                self._unwatched.add(pid)
+
+    def _watch(self, pid: int) -> bool:
+        if self._epoll is None:
+            return False
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            return False
+        try:
+            self._epoll.register(pidfd, select.EPOLLIN)
+        except OSError:
+            os.close(pidfd)
+            return False
+        self._pidfds[pid] = pidfd
+        self._pids[pidfd] = pid
+        return True
 
     def reap(self) -> None:
         """Take the status of those that have exited. Costs nothing for the others."""
         if self.owner_pid != os.getpid():
             return  # in a forked process: they are the parent's
-        self._adopt()
-        if self._pids:
-            for pidfd, _ in self._epoll.poll(0, len(self._pids)):
-                self._reap_one(self._pids[pidfd], os.WNOHANG)
-        for pid in list(self._unwatched):
+        with self._lock:
+            self._adopt()
+            ready = self._epoll.poll(0, len(self._pids)) if self._pids else ()
+            pids = [self._pids[pidfd] for pidfd, _ in ready] + list(self._unwatched)
+        for pid in pids:
             self._reap_one(pid, os.WNOHANG)
 
     def wait_for_one(self) -> None:
-        """Block until a child of ours has exited, and take its status."""
-        if self._unwatched:
-            self._reap_one(next(iter(self._unwatched)), 0)
-        elif self._pids:
-            self._epoll.poll(None, 1)
+        """Block until a child of ours has exited, at most for a while; take its status."""
+        with self._lock:
+            unwatched = next(iter(self._unwatched), None)
+            watched = self._epoll if self._pids else None
+        if unwatched is not None:
+            self._reap_one(unwatched, 0)
+        elif watched is not None:
+            try:
+                watched.poll(WAIT_S, 1)
+            except (OSError, ValueError):
+                pass  # closed meanwhile by another thread
         self.reap()
 
     def wait_for_all(self) -> None:
@@ -111,7 +130,8 @@ class Children:
             if not exited:
                 return
             active.discard(pid)
-        self._forget(pid)
+        with self._lock:
+            self._forget(pid)
 
     def _forget(self, pid: int) -> None:
         self._unwatched.discard(pid)
@@ -131,11 +151,14 @@ class Children:
 
     def close(self) -> None:
         """Stop watching; the children go on."""
-        for pidfd in self._pids:
-            os.close(pidfd)
-        self._pids.clear()
-        self._pidfds.clear()
-        self._unwatched.clear()
-        if self._epoll is not None:
-            self._epoll.close()
-            self._epoll = None
+        if self.owner_pid != os.getpid():
+            self._lock = threading.RLock()  # who holds it is no thread of this process
+        with self._lock:
+            for pidfd in self._pids:
+                os.close(pidfd)
+            self._pids.clear()
+            self._pidfds.clear()
+            self._unwatched.clear()
+            if self._epoll is not None:
+                self._epoll.close()
+                self._epoll = None

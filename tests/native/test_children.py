@@ -13,7 +13,7 @@ import pytest
 from native.processes import ask_child
 from support.clients import connect, connected, exchange, nudge, read_to_end
 from support.leaks import living_children
-from support.serving import Loop, serving
+from support.serving import Background, Loop, serving
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -260,3 +260,47 @@ def test_child_that_serves_and_forks_reaps_its_own(server_of):
     server = server_of("ForkingTCPServer", handler, depth=0)
     with serving(server, HOUR_S):
         assert [exchange(server) for _ in range(3)] == [b"outer"] * 3
+
+
+def test_server_close_racing_the_loop_raises_nothing_and_keeps_no_descriptor(server_of):
+    """Both reap the same children; what one has just forgotten, the other may have seen."""
+
+    def serve_and_close():
+        server = server_of("ForkingTCPServer")
+        loop = Loop(server, HOUR_S)
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(connect(server)) for _ in range(4)]
+            for client in clients[:2]:
+                client.recv(2)
+            server.server_close()
+        loop.join()
+        while server.active_children:  # forked while server_close() was at it
+            server.collect_children(blocking=True)
+        server.server_close()
+
+    serve_and_close()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(150):
+        serve_and_close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_collect_children_from_many_threads_takes_each_child_once(server_of):
+    """While the loop goes on forking."""
+    server = server_of("ForkingTCPServer")
+    stopped = threading.Event()
+
+    def collect():
+        while not stopped.is_set():
+            server.collect_children()
+
+    with serving(server, HOUR_S):
+        collectors = [Background(collect) for _ in range(3)]
+        try:
+            for _ in range(100):
+                exchange(server)
+        finally:
+            stopped.set()
+        for collector in collectors:
+            collector.join()
+        wait_until(lambda: not server.active_children)

@@ -140,6 +140,51 @@ server.server_close()
     assert run(base, then) == ["[]", "b'ok'"]
 
 
+@pytest.mark.parametrize("base", BASES)
+def test_descriptor_limit_reached_before_serving_again_does_not_end_it(base):
+    """With workers, or watched children, from the last time."""
+    then = """
+def serve():
+    global loop
+    loop = threading.Thread(target=server.serve_forever)
+    loop.start()
+
+def stop():
+    server.shutdown()
+    loop.join()
+
+serve()
+exchange()
+stop()
+waiting = socket.socket()
+with no_descriptor_left():
+    waiting.connect(server.server_address)
+    serve()
+    loop.join(0.3)
+    print(loop.is_alive())
+print(answer(waiting))
+stop()
+server.server_close()
+"""
+    assert run(base, then) == ["True", "b'ok'"]
+
+
+def test_descriptor_limit_handle_request_over_and_over_says_so_once_a_second():
+    """Each call has a loop of its own; the record is the server's."""
+    then = """
+waiting = socket.socket()
+with no_descriptor_left():
+    waiting.connect(server.server_address)
+    began = time.monotonic()
+    for _ in range(100):
+        server.handle_request()
+    elapsed = time.monotonic() - began
+print(1 <= len(records.records) <= 1 + elapsed)
+server.server_close()
+"""
+    assert run("TCPServer", then) == ["True"]
+
+
 def test_descriptor_limit_handle_request_returns(fast):
     """A loop of one's own around handle_request() goes on, without hurry."""
     then = """
