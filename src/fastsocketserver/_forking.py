@@ -36,9 +36,13 @@ class ForkingMixIn(socketserver.ForkingMixIn):
 
         Waits while `max_children` or more are running.
 
-        Args:
-            blocking: wait for all of them.
+        Does nothing in a forked process: the children are its parent's.
 
+        Args:
+            blocking: wait for all of them, without a limit.
+        Raises:
+            BaseException: only what a signal handler raises during a wait.
+        Threads: any.
         Source: `socketserver.ForkingMixIn.collect_children`.
         """
         if self.active_children is None:
@@ -72,9 +76,12 @@ class ForkingMixIn(socketserver.ForkingMixIn):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Fork; the child serves the request and exits, the parent closes its copy.
 
+        Never returns in the child, whatever is raised there.
+
         Raises:
             OSError: no process can be forked; the loop reports it and goes on.
-
+        Threads: any; the child has the calling thread alone. From Python 3.12 on, `os.fork()`
+            warns (DeprecationWarning) if there are others.
         Source: `socketserver.ForkingMixIn.process_request`.
         """
         children = _children_of(self)
@@ -101,6 +108,12 @@ class ForkingMixIn(socketserver.ForkingMixIn):
     def server_close(self) -> None:
         """Close the server, then collect the children; all of them if `block_on_close`.
 
+        The wait has no limit: it is as long as the longest of their requests. Without
+        `block_on_close` it waits only while `max_children` or more are running.
+
+        Raises:
+            BaseException: only what a signal handler raises during a wait.
+        Threads: any. May be called twice, and in a child, which waits for nobody.
         Source: `socketserver.ForkingMixIn.server_close`.
         """
         # What follows the standard twin, which would collect once more.

@@ -12,13 +12,14 @@ from fastsocketserver._workers import MAX_THREADS, THREAD_IDLE_TIMEOUT_S
 class Limits:
     """Bounds on what a server may use; give a server class `limits = Limits(...)`.
 
-    A subclass attribute `limits` of any other type is the subclass's own business and is
-    never read.
+    An attribute `limits` of any other type is not ours: it is left alone, and the server has
+    the values below.
 
     Args:
         thread_idle_timeout: seconds (0 or more) that an idle worker thread of
             `ThreadingMixIn` waits for its next request before it ends. 0 gives each
-            request a new thread, as the standard module does.
+            request a new thread, as the standard module does. Idle workers also end when
+            `serve_forever()` does.
         max_threads: most worker threads of one server at once (1 or more), None for any
             number. While all are busy, `serve_forever()` accepts no connection; they wait
             in the backlog.

@@ -83,6 +83,14 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
         """Close the server, wait for the requests that `block_on_close` is about, and end
         idle workers.
 
+        The wait has no limit: it is as long as the longest of those requests.
+
+        Raises:
+            RuntimeError: "cannot join current thread", when called while serving one of
+                those requests, on its worker thread. The server is closed all the same.
+            BaseException: what `handle_error()` raises for a request that no thread can be
+                started for.
+        Threads: any but such a worker. May be called twice.
         Source: `socketserver.ThreadingMixIn.server_close`.
         """
         # What follows the standard twin, which would join once more.
