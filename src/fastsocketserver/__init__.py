@@ -96,5 +96,9 @@ def __getattr__(name: str) -> object:
     return globals()[name]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
 for _row in _shortcuts.TABLE:
     _shortcuts.add_stock(_row.hook, _row.owner, vars(globals()[_row.owner])[_row.hook])

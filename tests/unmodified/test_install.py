@@ -144,6 +144,16 @@ def test_methods_of_a_subclass_stay_in_front():
     """) == ["True ['get_request', 'verify_request']"]
 
 
+def test_dir_shows_names_that_are_loaded_when_asked_for():
+    """Those that the standard module does not have; looking loads nothing."""
+    assert run_program("""
+        import sys
+        import fastsocketserver
+        print({"Limits", "install", "installed", "uninstall"} <= set(dir(fastsocketserver)))
+        print("fastsocketserver._graft" in sys.modules)
+    """) == ["True", "False"]
+
+
 @pytest.mark.parametrize(
     "first", ["import fastsocketserver", "import socketserver", "import http.server"]
 )
