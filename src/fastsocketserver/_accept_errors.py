@@ -1,7 +1,8 @@
 """What each errno out of accept means for the loop: one table.
 
 Facts are from accept(2) on Linux, which also hands over errors of the network that are
-pending on the new connection; those concern one peer only.
+pending on the new connection; those concern one peer only, and so does every errno that
+has no row.
 """
 
 from __future__ import annotations
@@ -28,11 +29,6 @@ def _named(*names: str) -> frozenset[int]:
 
 
 ACCEPT_ERRORS = {
-    Outcome.SKIPPED: _named(
-        "EAGAIN", "EWOULDBLOCK", "EINTR", "ECONNABORTED", "ECONNRESET", "ETIMEDOUT", "EPROTO",
-        "EPERM", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ENONET",
-        "ENOPROTOOPT", "ECONNREFUSED",
-    ),
     # The second line: a socket that does not listen (yet). It stays "ready" for ever.
     Outcome.EXHAUSTED: _named(
         "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM",
@@ -47,7 +43,7 @@ _OUTCOME_BY_ERRNO = {
 
 
 def outcome_of(error: OSError) -> Outcome:
-    """The meaning of `error`; one that the table does not know concerns one peer."""
+    """The meaning of `error`; one without a row concerns one peer."""
     return _OUTCOME_BY_ERRNO.get(error.errno or 0, Outcome.SKIPPED)
 
 
