@@ -5,10 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import io
-import os
 import pickle
 import selectors
-import socket
 import socketserver
 import sys
 import threading
@@ -258,9 +256,3 @@ def test_private_thread_lists_are_those_of_the_standard_module_or_behave_so(impl
     if name == "_Threads":
         threads.clear()
     assert threads.join() is None
-
-
-def test_names_used_here_exist_on_this_platform():
-    """The suite is about a platform with fork and Unix sockets."""
-    assert hasattr(os, "fork")
-    assert hasattr(socket, "AF_UNIX")
