@@ -44,10 +44,6 @@ cdef class Receiver:
     cdef public long truncated
     cdef fss_datagram_batch batch
 
-    def __cinit__(self):
-        self.batch.buffer = NULL
-        self.batch.slot_size = 0
-
     def __init__(self, sock):
         """Args: sock: any object; only a plain datagram `socket.socket` is ever read."""
         self.sock = sock

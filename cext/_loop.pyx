@@ -2,8 +2,8 @@
 
 Rules: a Loop belongs to the thread that serves. Others reach it only through `wake()`,
 `waits_for_capacity` and the server's `_BaseServer__loops`, all of them under the GIL.
-`with nogil` wraps the wait and nothing else. Each step asks the table of shortcuts once
-per wake-up and otherwise calls the contract's method.
+`with nogil` wraps the wait and nothing else. Each step asks the table of shortcuts, anew
+when a hook may have changed, and otherwise calls the contract's method.
 """
 
 import os
@@ -54,8 +54,6 @@ cdef enum Source:
     FROM_DATAGRAMS  # receive natively
 
 cdef tuple HOOKS = tuple(dict.fromkeys(row.hook for row in TABLE))
-cdef object exhausted_outcome = Outcome.EXHAUSTED
-cdef object closed_outcome = Outcome.CLOSED
 
 
 def dispatch(server, request, client_address):
@@ -183,9 +181,10 @@ cdef class Loop:
 
         Source: `socketserver.BaseServer.serve_forever`.
         """
-        cdef int fd = descriptor_of(self.server)
+        self.fd = descriptor_of(self.server)
+        self.inode = inode_of(self.fd)
         try:
-            self.open_poller(fd)
+            self.open_poller()
         except OSError:
             if not self.socket_has_no_descriptor():
                 raise
@@ -194,18 +193,18 @@ cdef class Loop:
         self.consult_shortcuts()
         try:
             self.receive_limit = BATCH
-            self.turn(fd, wait_ms_of(poll_interval))
+            self.turn(wait_ms_of(poll_interval))
         finally:
             self.settle_for_good()
 
-    cdef int turn(self, int fd, int tick_ms) except -1:
+    cdef int turn(self, int tick_ms) except -1:
         cdef int ready
         server = self.server
         while not server._BaseServer__shutdown_request:
             if not self.waiter.is_open:
                 if self.listener_is_closed():
                     break  # and its number may be somebody else's
-                self.open_poller(fd)
+                self.open_poller()
             ready = self.sleep(tick_ms)
             # Stopped while asleep: whoever waits in the backlog is not ours any more.
             if server._BaseServer__shutdown_request:
@@ -227,11 +226,9 @@ cdef class Loop:
                     gate.reap()
         return 0
 
-    cdef int open_poller(self, int fd) except -1:
+    cdef int open_poller(self) except -1:
         self.watched_gate = None
-        self.fd = fd
-        self.inode = inode_of(fd)
-        self.waiter.open(fd)
+        self.waiter.open(self.fd)
         return 0
 
     cdef bint hooks_changed(self) except -1:
@@ -299,7 +296,7 @@ cdef class Loop:
             self.watch(gate)
         with_listener = self.retry_ns == 0 and not (gate is not None and gate.full())
         self.waits_for_capacity = not with_listener
-        if with_listener and self.pending() is not None:
+        if with_listener and self.leftovers() is not None:
             return FSS_READY_LISTENER
         if tick_ms >= 0 and (self.ticks or (self.reaps_children and gate is not None
                                             and (not self.watches_children
@@ -329,45 +326,29 @@ cdef class Loop:
         return 0
 
     cdef object gate(self):
-        """Who knows how many requests can be served at once (a Pool, Children), or None."""
+        """Who knows how many requests can be served at once: a Pool, Children, None before.
+
+        Each has `full()`, `fileno()`, `needs_tick()` and `rest()`; a Pool also what batches
+        need (`hold()`, `settle()`, `start_all()`), and Children `reap()`.
+        """
         return self.server.__dict__.get("_BaseServer__gate")
 
     # -- taking requests ------------------------------------------------------------
 
-    cdef object pending(self):
+    cdef object leftovers(self):
         """The queue of datagrams already taken from the kernel; None when it is empty."""
         queue = self.server.__dict__.get("_UDPServer__queue")
         return queue if queue else None
 
     cdef bint serve_batch(self) except -1:
         """Serve what is ready, at most `BATCH` requests. False: the listener is closed."""
+        cdef int served
+        cdef Took took
+        server = self.server
         gate = self.gate()
         if self.holds and gate is not None:
             gate.hold()
             self.unsettled = True
-        return self.take_batch()
-
-    cdef int settle(self) except -1:
-        """Have workers started for the requests of a batch."""
-        gate = self.gate()
-        self.unsettled = False
-        if gate is not None:  # else the server was closed, which starts all
-            self.unsettled, failed = gate.settle(self.overdue)
-            report_unstarted(self.server, failed)
-        return 0
-
-    cdef int settle_for_good(self) except -1:
-        """Leave nothing behind that waits for this loop."""
-        gate = self.gate()
-        if self.unsettled and gate is not None:
-            self.unsettled = False
-            report_unstarted(self.server, gate.start_all())
-        return 0
-
-    cdef bint take_batch(self) except -1:
-        cdef int served
-        cdef Took took
-        server = self.server
         for served in range(BATCH):
             if served:
                 if server._BaseServer__shutdown_request:
@@ -388,20 +369,37 @@ cdef class Loop:
                 break
         return True
 
+    cdef int settle(self) except -1:
+        """Have workers started for the requests of a batch."""
+        gate = self.gate()
+        self.unsettled = False
+        if gate is not None:  # else the server was closed, which starts all
+            self.unsettled, failed = gate.settle(self.overdue)
+            report_unstarted(self.server, failed)
+        return 0
+
+    cdef int settle_for_good(self) except -1:
+        """Leave nothing behind that waits for this loop."""
+        gate = self.gate()
+        if self.unsettled and gate is not None:
+            self.unsettled = False
+            report_unstarted(self.server, gate.start_all())
+        return 0
+
     cdef Took take(self) except *:
         """Take one request by the shortcut or the hook, and dispatch it."""
         cdef Took after = LAST
         server = self.server
-        queue = self.pending()
+        queue = self.leftovers()
         if not self.takes:
             if queue is None:
                 server._handle_request_noblock()
             else:
-                self.call_with_pending(queue)
+                self.call_with_leftovers(queue)
             return LAST
         try:
             if queue is not None:
-                pair = self.take_pending(queue)
+                pair = self.take_leftover(queue)
                 if self.source != FROM_METHOD:
                     after = MORE
             elif self.source == FROM_LISTENER:
@@ -424,7 +422,7 @@ cdef class Loop:
         dispatch(server, request, client_address)
         return after
 
-    cdef int call_with_pending(self, queue) except -1:
+    cdef int call_with_leftovers(self, queue) except -1:
         """Call an overridden `_handle_request_noblock()`; see that a datagram gets served."""
         server = self.server
         fd = server.socket.fileno()
@@ -439,7 +437,7 @@ cdef class Loop:
             dispatch(server, *queue.popleft())
         return 0
 
-    cdef object take_pending(self, queue):
+    cdef object take_leftover(self, queue):
         """A datagram taken before; an override has it from the stock method, if it asks."""
         server = self.server
         if self.source != FROM_METHOD:
@@ -481,9 +479,9 @@ cdef class Loop:
             self.retry_ns = fss_clock_now_ns() + FIRST_BACK_OFF_MS * NS_PER_MS
             return NOTHING
         outcome = outcome_of(error)
-        if outcome is closed_outcome and self.source != FROM_METHOD:
+        if outcome is Outcome.CLOSED and self.source != FROM_METHOD:
             return CLOSED
-        if outcome is exhausted_outcome:
+        if outcome is Outcome.EXHAUSTED:
             self.back_off(error)
             return NOTHING
         return NOTHING if self.source == FROM_METHOD else MORE
@@ -530,8 +528,8 @@ cdef class Loop:
         # Callers wait for the next one with a select() of their own.
         self.receive_limit = 1
         while True:
-            if self.pending() is not None or self.waiter.wait_once(fd, deadline_ns):
-                if not self.takes or (self.source == FROM_METHOD and self.pending() is None):
+            if self.leftovers() is not None or self.waiter.wait_once(fd, deadline_ns):
+                if not self.takes or (self.source == FROM_METHOD and self.leftovers() is None):
                     if self.guards_listener:
                         self.listener.keep_nonblocking()
                     return server._handle_request_noblock()

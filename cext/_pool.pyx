@@ -19,7 +19,6 @@ Cost: that millisecond. Gain: 0.75x to 0.88x the CPU per threaded connection, 16
 import threading
 from _thread import allocate_lock, get_ident
 from collections import deque
-from threading import Thread
 
 from _errors cimport raise_if_error
 
@@ -125,7 +124,7 @@ cdef class Pool:
     cdef list idle
     # Requests held back by `holder`, a thread in `Loop.serve_batch`; (target, request,
     # client_address, threads) each.
-    cdef object backlog
+    cdef object held
     cdef unsigned long holder
     cdef int prompt_requests
     cdef long busy_workers
@@ -155,7 +154,7 @@ cdef class Pool:
         """
         self.idle = []
         self.ending = []
-        self.backlog = deque()
+        self.held = deque()
         self.new_worker = new_worker
         self.loops = loops
         self.max_threads = max_threads
@@ -174,7 +173,7 @@ cdef class Pool:
     def full(self):
         """Whether the next request would have to wait for a worker."""
         return (not self.closed and self.max_threads is not None
-                and len(self.idle) + self.max_threads - self.size <= len(self.backlog))
+                and len(self.idle) + self.max_threads - self.size <= len(self.held))
 
     def fileno(self):
         """Nothing to watch: a free worker wakes the loop itself."""
@@ -193,7 +192,7 @@ cdef class Pool:
         if self.forks_seen != fss_fork_count():
             return
         self.resting = True
-        self.ending = [worker for worker in self.ending if Thread.is_alive(worker)]
+        self.ending = [worker for worker in self.ending if threading.Thread.is_alive(worker)]
         self.ending += self.end_idle()
 
     # -- the serving thread ----------------------------------------------------------
@@ -215,7 +214,7 @@ cdef class Pool:
         if self.prompt_requests > 0:
             self.prompt_requests -= 1
         if self.holder != 0 and self.holder == get_ident():
-            self.backlog.append(job)
+            self.held.append(job)
         else:
             self.start(job)
 
@@ -237,27 +236,27 @@ cdef class Pool:
         cdef bint stuck = self.finished_requests == self.settled_requests
         self.holder = 0
         self.settled_requests = self.finished_requests
-        if not self.backlog or self.forks_seen != fss_fork_count():
+        if not self.held or self.forks_seen != fss_fork_count():
             return False, []
         if overdue and stuck:
             self.prompt_requests = PROMPT_REQUESTS
-            failed = self.start_waiting(len(self.backlog))
+            failed = self.start_waiting(len(self.held))
         else:
             failed = self.start_waiting(1 if stuck or self.busy_workers == 0 else 0)
-        return bool(self.backlog), failed
+        return bool(self.held), failed
 
     def start_all(self):
         """Start a worker for each request that waits; those that failed, as `settle()`."""
         if self.forks_seen != fss_fork_count():
             return []  # they are the parent's
         self.holder = 0
-        return self.start_waiting(len(self.backlog))
+        return self.start_waiting(len(self.held))
 
     cdef object start_waiting(self, Py_ssize_t count):
         failed = []
-        while count > 0 and self.backlog:
+        while count > 0 and self.held:
             count -= 1
-            job = self.backlog.popleft()
+            job = self.held.popleft()
             try:
                 self.start(job)
             except Exception as error:
@@ -354,9 +353,9 @@ cdef class Pool:
             self.serve(target, request, client_address)
             target = request = client_address = None
             self.finished_requests += 1
-            if not self.backlog or self.forks_seen != fss_fork_count():
+            if not self.held or self.forks_seen != fss_fork_count():
                 return 0
-            job = self.backlog.popleft()
+            job = self.held.popleft()
             job[3].append(seat.worker)
 
     cdef int serve(self, target, request, client_address) except -1:

@@ -1,8 +1,8 @@
-"""The table of shortcuts, and the only place that asks "is this hook overridden?".
+"""The table of shortcuts, and what answers "is this hook of the contract overridden?".
 
 A shortcut is native code (or a sleep) that the loop may take instead of calling a hook,
 as long as the hook is one of ours. An override always wins: in a subclass, in a mix-in, on
-the instance, or patched on the class while serving. The loop asks at each wake-up.
+the instance, or patched on the class while serving. The loop asks before each request.
 """
 
 from collections import namedtuple

@@ -97,7 +97,7 @@ cdef inline bint may_hold_gil(Py_ssize_t size_bytes) noexcept:
     return True
 
 
-cdef Py_ssize_t finished(Py_ssize_t result) except -2:
+cdef Py_ssize_t bytes_or_wait(Py_ssize_t result) except -2:
     """Bytes moved; -1 when the call has to wait; raises for an error."""
     if result == -EAGAIN or result == -EINTR:
         return -1
@@ -123,7 +123,7 @@ cdef Py_ssize_t receive_now(sock, buffer) except -2:
         received = fss_stream_receive(fileno_of(sock), view.buf, view.len)
     finally:
         PyBuffer_Release(&view)
-    return finished(received)
+    return bytes_or_wait(received)
 
 
 cdef Py_ssize_t send_now(sock, const Py_buffer *view) except -2:
@@ -140,7 +140,7 @@ cdef Py_ssize_t send_now(sock, const Py_buffer *view) except -2:
             sent_ns = fss_clock_now_ns()
         if fss_clock_now_ns() - sent_ns > LATE_NS:
             held_calls_left = HELD_CALLS
-    return finished(sent)
+    return bytes_or_wait(sent)
 
 
 @cython.auto_pickle(False)
@@ -274,8 +274,6 @@ class SocketWriter(WriterMethods, StockWriter):
 
 cdef object Reader = SocketReader  # C variables: no look-up in the module for each connection
 cdef object Writer = SocketWriter
-cdef object io_module = io
-cdef object socketserver_module = socketserver
 
 
 def open_reader(sock, rbufsize):
@@ -294,7 +292,7 @@ def open_reader(sock, rbufsize):
             or Socket.recv_into is not stock_recv_into):
         return sock.makefile("rb", rbufsize)
     raw = Reader()
-    reader = BufferedReader(raw, rbufsize if rbufsize > 0 else io_module.DEFAULT_BUFFER_SIZE)
+    reader = BufferedReader(raw, rbufsize if rbufsize > 0 else io.DEFAULT_BUFFER_SIZE)
     raw._sock = sock
     sock._io_refs += 1
     return reader
@@ -314,7 +312,7 @@ def open_writer(sock, wbufsize):
     """
     if wbufsize != 0:
         return sock.makefile("wb", wbufsize)
-    if (type(sock) is not Socket or socketserver_module._SocketWriter is not StockWriter
+    if (type(sock) is not Socket or socketserver._SocketWriter is not StockWriter
             or Socket.sendall is not stock_sendall):
-        return socketserver_module._SocketWriter(sock)
+        return socketserver._SocketWriter(sock)
     return Writer(sock)

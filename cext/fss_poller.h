@@ -1,7 +1,8 @@
 /* What one serving thread sleeps on: a listener, a wake-up pipe, exited children.
  *
- * Two files implement these functions, and setup.py picks one:
- * fss_poller_epoll.c (Linux) and fss_poller_poll.c (every POSIX system).
+ * Two files implement a poller, and setup.py picks one: fss_poller_epoll.c
+ * (Linux) and fss_poller_poll.c (every POSIX system). The one wait without a
+ * poller is in fss_poller_once.c.
  * A poller belongs to its serving thread; only fss_wake_signal() on its `wake`
  * may be called from elsewhere.
  */

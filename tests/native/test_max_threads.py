@@ -291,6 +291,11 @@ def test_noblock_in_own_loops_keeps_the_limit_and_serves_all(limited, count):
     assert handler.most_inside == MOST
 
 
+def serve_all(server, call, clients):
+    for _ in clients:
+        getattr(server, call)()
+
+
 @pytest.mark.parametrize("call", ["handle_request", "_handle_request_noblock"])
 def test_keyboard_interrupt_while_saturated_leaves_own_loops(limited, call):
     """The main thread waits for a worker, with a request in hand: that is closed."""
@@ -298,8 +303,7 @@ def test_keyboard_interrupt_while_saturated_leaves_own_loops(limited, call):
     with clients_of(server, MOST + 1) as clients:
         sending = Background(interrupting, handler)
         with pytest.raises(KeyboardInterrupt):
-            for _ in clients:
-                getattr(server, call)()
+            serve_all(server, call, clients)
         sending.join()
         assert read_to_end(clients[MOST]) == b""
         handler.let_go(MOST)
