@@ -42,6 +42,9 @@ cdef int64_t NEVER_NS = INT64_MAX
 cdef int FIRST_BACK_OFF_MS = 5
 cdef int LAST_BACK_OFF_MS = 640  # and so resumes within a second of relief
 cdef int64_t LOG_INTERVAL_NS = NS_PER_S
+# How often a loop that is full looks for children whose exit wakes nobody.
+cdef int CHILD_LOOK_MS = 20
+
 cdef enum Took:
     NOTHING  # no request was there, or an error says so
     LAST     # one request was served; ask the poller before the next
@@ -287,6 +290,7 @@ cdef class Loop:
         """Wait for something to do: a set of FSS_READY_*, 0 for a tick."""
         cdef int ready
         cdef bint with_listener
+        cdef bint unwatched
         cdef int64_t deadline_ns = NEVER_NS
         cdef int64_t settle_ns = 0
         # Set first, asked after: a worker that becomes free in between sees it and wakes us.
@@ -294,14 +298,16 @@ cdef class Loop:
         gate = self.gate()
         if gate is not self.watched_gate:
             self.watch(gate)
-        with_listener = self.retry_ns == 0 and not (gate is not None and gate.full())
+        with_listener = self.retry_ns == 0 and not self.holds_back(gate)
         self.waits_for_capacity = not with_listener
         if with_listener and self.leftovers() is not None:
             return FSS_READY_LISTENER
-        if tick_ms >= 0 and (self.ticks or (self.reaps_children and gate is not None
-                                            and (not self.watches_children
-                                                 or gate.needs_tick()))):
+        unwatched = self.reaps_children and gate is not None and (
+            not self.watches_children or gate.needs_tick())
+        if tick_ms >= 0 and (self.ticks or unwatched):
             deadline_ns = fss_clock_now_ns() + tick_ms * NS_PER_MS
+        if unwatched and not with_listener:
+            deadline_ns = min(deadline_ns, fss_clock_now_ns() + CHILD_LOOK_MS * NS_PER_MS)
         if self.retry_ns:
             deadline_ns = min(deadline_ns, self.retry_ns)
         if self.unsettled:
@@ -317,6 +323,15 @@ cdef class Loop:
             self.retry_ns = 0
             ready |= FSS_READY_LISTENER
         return ready
+
+    cdef bint holds_back(self, gate) except -1:
+        """Whether requests stay in the backlog until there is room for them.
+
+        Not where an override is to collect the children: it may do so only when called,
+        after the next request, or never.
+        """
+        return (gate is not None and gate.full()
+                and (self.reaps_children or not gate.needs_reaping))
 
     cdef int watch(self, gate) except -1:
         """Wake up for children that exit, where the platform can tell."""
@@ -360,7 +375,7 @@ cdef class Loop:
                 if self.source == FROM_LISTENER and not self.listener.pending():
                     break
             gate = self.gate()
-            if gate is not None and gate.full():
+            if gate is not None and gate.full() and (served or self.holds_back(gate)):
                 break
             took = self.take()
             if took == CLOSED:

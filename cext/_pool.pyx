@@ -170,6 +170,8 @@ cdef class Pool:
 
     # -- what a loop asks of a gate; see Loop.sleep ----------------------------------
 
+    needs_reaping = False
+
     def full(self):
         """Whether the next request would have to wait for a worker."""
         return (not self.closed and self.max_threads is not None

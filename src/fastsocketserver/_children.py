@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # How long to wait for a child at a time: another thread may stop the watching meanwhile.
 WAIT_S = 0.5
+# How often to ask meanwhile for children whose exit wakes nobody.
+LOOK_S = 0.02
 
 
 class Children:
@@ -43,6 +46,8 @@ class Children:
                 pass  # no descriptor left: ask at each tick
 
     # -- the loop's gate --------------------------------------------------------------
+
+    needs_reaping = True  # by the loop, or by an override of collect_children()
 
     def full(self) -> bool:
         """Whether `max_children` are running: no request is taken until one exits."""
@@ -102,15 +107,15 @@ class Children:
     def wait_for_one(self) -> None:
         """Block until a child of ours has exited, at most for a while; take its status."""
         with self._lock:
-            unwatched = next(iter(self._unwatched), None)
-            watched = self._epoll if self._pids else None
-        if unwatched is not None:
-            self._reap_one(unwatched, 0)
-        elif watched is not None:
+            wait_s = LOOK_S if self._unwatched else WAIT_S
+            watched = self._epoll if self._pids or self._unwatched else None
+        if watched is not None:
             try:
-                watched.poll(WAIT_S, 1)
+                watched.poll(wait_s, 1)
             except (OSError, ValueError):
                 pass  # closed meanwhile by another thread
+        elif self._unwatched:
+            time.sleep(LOOK_S)
         self.reap()
 
     def wait_for_all(self) -> None:

@@ -16,6 +16,7 @@ class Seat:
     def finishing(self) -> threading.Event | None: ...
 
 class Pool:
+    needs_reaping: bool
     size: int
     def __init__(
         self,

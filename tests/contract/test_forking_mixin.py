@@ -518,3 +518,33 @@ def test_child_may_use_threads_and_sockets(make_server):
     server = make_server("ForkingTCPServer", handler=handler)
     with connected(server) as client:
         assert serve_one(server, client) == socket.gethostname().encode()
+
+
+@pytest.mark.parametrize("hook", ["service_actions", "collect_children"])
+def test_max_children_with_a_hook_that_collects_none_is_no_limit(make_server, hook):
+    """Nothing in the standard loop looks at `max_children` but `collect_children()`."""
+    server = make_server("ForkingTCPServer", max_children=2, **{hook: lambda *_, **__: None})
+    with serving(server):
+        assert [exchange(server) for _ in range(6)] == [b"ok"] * 6
+        wait_until(lambda: len(server.active_children) == 6)
+    for pid in server.active_children:
+        os.waitpid(pid, 0)
+
+
+def test_max_children_with_service_actions_overridden_bounds_the_running_ones(
+    impl, make_server
+):
+    """`super().service_actions()` after each request waits until there are fewer."""
+    most = []
+
+    def service_actions(self):
+        most.append(len(self.active_children or ()))
+        impl.ForkingTCPServer.service_actions(self)
+
+    server = make_server("ForkingTCPServer", max_children=2, service_actions=service_actions)
+    clients = [connect(server) for _ in range(5)]  # as many as its backlog holds
+    with serving(server):
+        for client in clients:
+            with client:
+                assert read_to_end(client) == b"ok"
+    assert max(most) <= 2
