@@ -2,8 +2,13 @@
 
 Each suite runs in this interpreter as it is and with ours, in processes of their own: with
 ours in the place of the module, and with our methods grafted on it (the modes of
-`run_suite.py`). The same tests must fail: none, where the machine has what they need. All
-runs are made first, several at once, since they mostly wait.
+`run_suite.py`). No test may fail with ours alone: none at all, where the machine has what
+they need. All runs are made first, several at once, since they mostly wait.
+
+A test that fails without us, too, says nothing about us. Then the machine may have been too
+busy for the suite's time limits, and both runs are made again. A failure of ours alone
+counts in every attempt, so that none that comes and goes is lost; `LOAD_SENSITIVE` names the
+exceptions.
 """
 
 from __future__ import annotations
@@ -25,6 +30,8 @@ RUNNER = Path(__file__).with_name("run_suite.py")
 PATIENCE_S = 170
 # They wait for sockets and timers for most of their time.
 AT_ONCE = 6
+# Of a suite and a mode, where the machine seems to be too busy.
+ATTEMPTS = 3
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
 
@@ -38,9 +45,7 @@ class Suite:
     patterns: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     since: tuple[int, int] = (3, 10)
-    # Not beside others: MiscTestCase.test_threads_reaped counts on a thread that was just
-    # started to be done when the next one is. Ours does not wait for it to start, so on a
-    # machine that is busy with something else ten may be on their way at once.
+    # Not beside others, since a test of it is `LOAD_SENSITIVE`.
     alone: bool = False
 
 
@@ -85,6 +90,16 @@ EXCLUDED = {
     "graft": {},
 }
 
+# Tests that a busy machine may fail with us alone, and why: these have to pass in the last
+# attempt only.
+LOAD_SENSITIVE = {
+    "test.test_socketserver.MiscTestCase.test_threads_reaped": (
+        "wants one of ten threads to be done before the tenth is started, which nothing in it "
+        "waits for. Thread.start() at least waits for the thread to run; ours does not, so all "
+        "ten may be on their way"
+    ),
+}
+
 
 def missing(suite: Suite) -> str | None:
     """Why the suite cannot run here, if so."""
@@ -122,30 +137,23 @@ def run_once(suite: Suite, mode: str, directory: Path, package: Path) -> dict[st
     return json.loads(result.read_text())
 
 
-def run_both(suite: Suite, mode: str, directory: Path, package: Path) -> Pair:
-    """The suite with the standard module as it is and in the mode.
-
-    Once more where they differ: the suites have time limits that a busy machine breaks,
-    now of the one run and now of the other.
-    """
-    for attempt in ("first", "second"):
+def run_both(suite: Suite, mode: str, directory: Path, package: Path) -> list[Pair]:
+    """The suite with the standard module as it is and in the mode: all attempts."""
+    pairs: list[Pair] = []
+    for attempt in range(ATTEMPTS):
         name = f"{suite.module}-{mode}-{attempt}"
         plain = run_once(suite, "plain", directory / f"{name}-plain", package)
         ours = run_once(suite, mode, directory / name, package)
-        if set(ours["failed"]) == expected_failures(mode, plain, ours):
+        pairs.append((plain, ours))
+        if not plain["failed"] and LOAD_SENSITIVE.keys().isdisjoint(ours["failed"]):
             break
-    return plain, ours
-
-
-def expected_failures(mode: str, plain: dict[str, Any], ours: dict[str, Any]) -> set[str]:
-    """What fails without us, too, and what is excluded."""
-    return set(plain["failed"]) | (set(EXCLUDED[mode]) & set(ours["ran"]))
+    return pairs
 
 
 @pytest.fixture(scope="module")
 def outcomes(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> dict[tuple[str, str], Future[Pair]]:
+) -> dict[tuple[str, str], Future[list[Pair]]]:
     """The finished runs of all suites and modes that were asked for."""
     package = Path(importlib.import_module("fastsocketserver").__file__).parents[1]
     directory = tmp_path_factory.mktemp("suites")
@@ -166,14 +174,18 @@ def outcomes(
 @pytest.mark.parametrize("mode", EXCLUDED)
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.module)
 def test_suite_goes_as_with_the_standard_module(suite, mode, outcomes):
-    """The same tests run, the same fail, the same are skipped."""
+    """The same tests run, the same are skipped, and none fails that passes without us."""
     if reason := missing(suite):
         pytest.skip(reason)
-    plain, ours = outcomes[suite.module, mode].result()
-    assert ours["ran"] == plain["ran"]
-    assert ours["ran"], "no test was selected"
-    assert ours["skipped"] == plain["skipped"]
-    expected = expected_failures(mode, plain, ours)
-    unexpected = {name: text for name, text in ours["failed"].items() if name not in expected}
-    assert not unexpected, "\n\n".join(f"{name}\n{text}" for name, text in unexpected.items())
-    assert expected == set(ours["failed"]), "passes with ours: take it off the list"
+    pairs = outcomes[suite.module, mode].result()
+    for number, (plain, ours) in enumerate(pairs, start=1):
+        assert ours["ran"] == plain["ran"]
+        assert ours["ran"], "no test was selected"
+        assert ours["skipped"] == plain["skipped"]
+        excluded = set(EXCLUDED[mode]) & set(ours["ran"])
+        excused = excluded | set(plain["failed"])
+        if number < len(pairs):
+            excused |= set(LOAD_SENSITIVE)
+        failures = {name: text for name, text in ours["failed"].items() if name not in excused}
+        assert not failures, "\n\n".join(f"{name}\n{text}" for name, text in failures.items())
+        assert excluded <= set(ours["failed"]), "passes with ours: take it off the list"
