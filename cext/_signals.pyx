@@ -8,6 +8,8 @@ Choice: for the time of a wait on the main thread, that is the loop's wake-up pi
 not held while handlers run, where asyncio and others want it.
 Cost: 1.2 us per wait on the main thread; none when something is ready already. While the
 descriptor is somebody else's (an asyncio loop around us), waits have to be cut short.
+CPython does not tell whose it is but by exchanging it, which each loop does once: what
+signals wrote meanwhile is passed on, but `warn_on_full_buffer=False` is forgotten.
 
 Rules: only the main thread calls this. It is compiled because in Python code a signal
 handler could run, and raise, between putting the descriptor in place and saying so.
@@ -22,10 +24,13 @@ cdef int our_fd = NONE
 cdef int our_pid = 0
 cdef object set_wakeup_fd = signal.set_wakeup_fd
 cdef object getpid = os.getpid
+cdef object read = os.read
+cdef object write = os.write
 
 
-def listen_for_signals(int write_fd):
-    """Let signals write to `write_fd`; False where that is somebody else's business."""
+def listen_for_signals(int write_fd, int read_fd):
+    """Let signals write to `write_fd`, a pipe that ends at `read_fd`; False where that is
+    somebody else's business."""
     global our_fd, our_pid
     cdef int previous
     cdef bint inherited
@@ -38,11 +43,30 @@ def listen_for_signals(int write_fd):
     if previous != NONE and not inherited:
         try:
             set_wakeup_fd(previous)
-            return False
         except (OSError, ValueError):
             pass  # closed without telling CPython: nobody's business
+        else:
+            pass_on(read_fd, write_fd, previous)
+            return False
     our_fd, our_pid = write_fd, getpid()
     return True
+
+
+cdef int pass_on(int read_fd, int write_fd, int owner_fd) except -1:
+    """Give the owner the signals that wrote to our pipe meanwhile; leave our wake-up there."""
+    try:
+        data = read(read_fd, 65536)
+    except BlockingIOError:
+        return 0
+    signals = data.replace(b"\0", b"")
+    if len(signals) < len(data):
+        write(write_fd, b"\0")
+    if signals:
+        try:
+            write(owner_fd, signals)
+        except OSError:
+            pass  # full of others, or closed
+    return 0
 
 
 def stop_listening_for_signals():

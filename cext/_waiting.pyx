@@ -147,7 +147,7 @@ cdef class Waiter:
         with nogil:
             ready = fss_poller_wait(&self.poller, with_listener, 0)
         if ready == 0 and wait_ms != 0:
-            owned = self.listen_for_signals(self.poller.wake.write_fd)
+            owned = self.listen_for_signals(&self.poller.wake)
             if not owned:
                 wait_ms = shorter_ms(wait_ms, tick_ms)
             try:
@@ -166,22 +166,16 @@ cdef class Waiter:
         Needs no poller. fd -1: for the deadline alone.
         """
         cdef int ready
-        cdef bint owned = False
         cdef int wait_ms = wait_ms_until(deadline_ns)
+        PyErr_CheckSignals()
         if self.in_main_thread:
-            if self.lone_wake.read_fd < 0:
-                # Without a descriptor to be had it stays closed, and the wait is cut short.
-                fss_wake_open(&self.lone_wake)
-            owned = self.listen_for_signals(self.lone_wake.write_fd)
-            if not owned:
-                wait_ms = shorter_ms(wait_ms, SIGNAL_LOOK_MS)
-        try:
-            PyErr_CheckSignals()
             with nogil:
-                ready = fss_poller_wait_once(fd, self.lone_wake.read_fd, wait_ms)
-        finally:
-            if owned:
-                stop_listening_for_signals()
+                ready = fss_poller_wait_once(fd, -1, 0)
+            if ready == 0 and wait_ms != 0:
+                ready = self.wait_for_signals_too(fd, wait_ms)
+        else:
+            with nogil:
+                ready = fss_poller_wait_once(fd, -1, wait_ms)
         PyErr_CheckSignals()
         if ready == -EINTR:
             return False
@@ -189,11 +183,30 @@ cdef class Waiter:
             fss_wake_drain(&self.lone_wake)
         return bool(ready & FSS_READY_LISTENER)
 
-    cdef bint listen_for_signals(self, int write_fd) except -1:
+    cdef int wait_for_signals_too(self, int fd, int wait_ms) except? -1:
+        """What `fss_poller_wait_once()` returns, on the main thread."""
+        cdef int ready
+        cdef bint owned
+        if self.lone_wake.read_fd < 0:
+            # Without a descriptor to be had it stays closed, and the wait is cut short.
+            fss_wake_open(&self.lone_wake)
+        owned = self.listen_for_signals(&self.lone_wake)
+        if not owned:
+            wait_ms = shorter_ms(wait_ms, SIGNAL_LOOK_MS)
+        try:
+            PyErr_CheckSignals()
+            with nogil:
+                ready = fss_poller_wait_once(fd, self.lone_wake.read_fd, wait_ms)
+        finally:
+            if owned:
+                stop_listening_for_signals()
+        return ready
+
+    cdef bint listen_for_signals(self, fss_wake *wake) except -1:
         """Let signals end the wait. False: they cannot; look for them now and then."""
-        if self.signals_are_taken or write_fd < 0:
+        if self.signals_are_taken or wake.write_fd < 0:
             return False
-        self.signals_are_taken = not listen_for_signals(write_fd)
+        self.signals_are_taken = not listen_for_signals(wake.write_fd, wake.read_fd)
         return not self.signals_are_taken
 
     def close(self):
