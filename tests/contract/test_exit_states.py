@@ -176,8 +176,12 @@ threading.Thread(target=stop, daemon=True).start()
 
 
 @FLAGS
-def test_exit_with_a_storm_of_clients_and_a_daemonic_loop_ends(impl, flags):
-    """Requests are taken and threads are started until the very end."""
+def test_exit_with_a_storm_of_clients_and_a_daemonic_loop_ends(fast, flags):
+    """Requests are taken and threads are started until the very end.
+
+    The standard module cannot prove it: its threads report that they cannot start, and
+    CPython 3.10 dies when daemonic threads print at that time.
+    """
     then = """
 def storm():
     while True:
@@ -191,5 +195,5 @@ for _ in range(3):
     threading.Thread(target=storm, daemon=True).start()
 time.sleep(0.1)
 """
-    status, output, _ = run(impl, then, flags=flags)
+    status, output, _ = run(fast, then, flags=flags)
     assert (status, output) == (0, ["main", "ends"])
