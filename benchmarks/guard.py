@@ -118,6 +118,9 @@ def main() -> int:
     if not stored and not options.update:
         console.print(f"Nothing is stored for Python {PYTHON}: run with --update first.")
         return 1
+    if options.update and environment()["commit"].endswith("-modified"):
+        console.print("--update: the checkout is modified; ratios belong to a commit.")
+        return 1
     try:
         ratios = measure_all(console, options, {} if options.update else stored)
     except MeasurementError as error:

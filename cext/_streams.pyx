@@ -25,8 +25,8 @@ grants and calls use up. Only with credit does reading try MSG_DONTWAIT.
 
 Gain, standard streams in the same run = 1.00 (Python 3.11, persistent line echo, a thread
 each, rate / CPU per request): 50 connections with the server on one CPU 1.1 to 1.3 / 0.74 to
-0.9, on two CPUs 1.4 / 0.69; 1000 connections on one CPU 1.2 / 0.85; opening and closing both
-files 1.7 us instead of 4.4.
+0.9, on two CPUs 1.4 / 0.69; 1000 connections on one CPU 1.0 to 1.2 / 0.85 to 0.96; opening and
+closing both files 1.7 us instead of 4.4.
 
 Cost: two looks at the clock (0.05 us) per send. Without limited credit, one pipelining client
 raised the median latency of the others from 0.08 to 5.2 ms.
