@@ -210,9 +210,9 @@ cdef class Pool:
             RuntimeError: no thread can be started.
         """
         self.resting = False
+        job = (target, request, client_address, threads)
         while self.full():
             self.wait_for_free()
-        job = (target, request, client_address, threads)
         if self.prompt_requests > 0:
             self.prompt_requests -= 1
         if self.holder != 0 and self.holder == get_ident():
@@ -278,18 +278,22 @@ cdef class Pool:
             finally:
                 seat.fill(job)
             return 0
-        worker = self.new_worker(self, target)
-        seat = worker.seat
-        seat.job = job
+        # Counted first: making it runs Python code, and another thread may look meanwhile.
         self.size += 1
         self.busy_workers += 1
+        seat = None
         try:
+            worker = self.new_worker(self, target)
+            seat = worker.seat
+            seat.job = job
             threads.append(worker)
             worker.start()
         except BaseException:
             self.size -= 1
             self.busy_workers -= 1
-            seat.leave()
+            if seat is not None:
+                seat.leave()
+            self.announce_capacity()
             raise
         return 0
 
@@ -312,6 +316,7 @@ cdef class Pool:
         if self.forks_seen != fss_fork_count():
             self.idle = []
             return []
+        self.release_waiters()
         ending, self.ending = self.ending, []
         return ending + self.end_idle()
 
@@ -387,6 +392,9 @@ cdef class Pool:
         for loop in self.loops:
             if loop.waits_for_capacity:
                 loop.wake()
+        return self.release_waiters()
+
+    cdef int release_waiters(self) except -1:
         while self.waiters:
             self.waiters.pop().release()
         return 0

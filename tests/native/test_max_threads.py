@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from fastsocketserver import _workers
 from support.clients import connect, read_exactly, read_to_end
 from support.idle import wait_until_asleep
 from support.serving import Background, Loop, wait_for
@@ -289,6 +290,44 @@ def test_noblock_in_own_loops_keeps_the_limit_and_serves_all(limited, count):
         for each in serving:
             each.join()
     assert handler.most_inside == MOST
+
+
+def test_threads_that_make_a_worker_at_once_keep_to_the_limit(server_of, fast, monkeypatch):
+    """Two in handle_request(), each about to make the only worker that is allowed."""
+    together = threading.Barrier(2)
+
+    class Slow(_workers.Worker):
+        def __init__(self, *args):
+            super().__init__(*args)
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait(0.2)
+
+    monkeypatch.setattr(_workers, "Worker", Slow)
+    handler = Blocking()
+    server = server_of(handler=handler, limits=fast.Limits(max_threads=1))
+    with clients_of(server, 2):
+        serving = [Background(server.handle_request) for _ in range(2)]
+        handler.wait_for_requests(1)
+        assert not handler.entered.acquire(timeout=0.5)
+        handler.let_go(2)
+        handler.wait_for_requests(1)
+        for each in serving:
+            each.join()
+
+
+def test_handle_request_that_waits_for_a_worker_goes_on_when_the_server_is_closed(limited):
+    """Nobody else would wake it; its request is served."""
+    server, handler = limited(daemon_threads=True)
+    with clients_of(server, MOST + 1) as clients:
+        for _ in range(MOST):
+            server.handle_request()
+        handler.wait_for_requests(MOST)
+        waiting = Background(server.handle_request)
+        wait_until_asleep(waiting.thread)
+        server.server_close()
+        waiting.join()
+        handler.let_go(MOST + 1)
+        assert all(is_served(client) for client in clients)
 
 
 def serve_all(server, call, clients):
