@@ -2,8 +2,8 @@
 
 Rules: a Loop belongs to the thread that serves. Others reach it only through `wake()`,
 `waits_for_capacity` and the server's `_BaseServer__loops`, all of them under the GIL.
-`with nogil` wraps the wait and nothing else. Each step asks the table of shortcuts, anew
-when a hook may have changed, and otherwise calls the contract's method.
+How it sleeps is in _waiting.pyx. Each step asks the table of shortcuts, anew when a hook may
+have changed, and otherwise calls the contract's method.
 """
 
 import os

@@ -73,6 +73,11 @@ cdef inline int wait_ms_until(int64_t deadline_ns) noexcept:
     return -1 if deadline_ns == INT64_MAX else fss_clock_wait_ms(deadline_ns)
 
 
+cdef int ready_or_interrupted(int ready) except -1:
+    """A set of FSS_READY_*, 0 after a signal; raises for an error."""
+    return 0 if ready == -EINTR else raise_if_error(ready)
+
+
 cdef class Waiter:
     """Waits for a listener, a wake-up, children; or once, for any descriptor."""
 
@@ -139,11 +144,11 @@ cdef class Waiter:
                 ready = fss_poller_wait_once(
                     self.listener_fd if with_listener else -1, -1, wait_ms)
             PyErr_CheckSignals()
-            return 0 if ready == -EINTR else raise_if_error(ready)
+            return ready_or_interrupted(ready)
         if not self.in_main_thread:
             with nogil:
                 ready = fss_poller_wait(&self.poller, with_listener, wait_ms)
-            return 0 if ready == -EINTR else raise_if_error(ready)
+            return ready_or_interrupted(ready)
         with nogil:
             ready = fss_poller_wait(&self.poller, with_listener, 0)
         if ready == 0 and wait_ms != 0:
@@ -158,7 +163,7 @@ cdef class Waiter:
                 if owned:
                     stop_listening_for_signals()
         PyErr_CheckSignals()
-        return 0 if ready == -EINTR else raise_if_error(ready)
+        return ready_or_interrupted(ready)
 
     def wait_once(self, int fd, int64_t deadline_ns):
         """Wait until `fd` is readable (True), the deadline, or a signal (False).
@@ -177,9 +182,8 @@ cdef class Waiter:
             with nogil:
                 ready = fss_poller_wait_once(fd, -1, wait_ms)
         PyErr_CheckSignals()
-        if ready == -EINTR:
-            return False
-        if raise_if_error(ready) & FSS_READY_WAKE:
+        ready = ready_or_interrupted(ready)
+        if ready & FSS_READY_WAKE:
             fss_wake_drain(&self.lone_wake)
         return bool(ready & FSS_READY_LISTENER)
 

@@ -13,6 +13,7 @@ import pytest
 
 from support.clients import connect, exchange, read_exactly, read_to_end
 from support.serving import Background, serving
+from support.signals import handling
 from support.waiting import wait_until
 
 # Sends a signal over and over until it is told to stop, or so many times.
@@ -31,16 +32,6 @@ while sent < count and os.getppid() == pid:
     if sent % 16 == 0:
         time.sleep(0.0002)
 """
-
-
-@contextlib.contextmanager
-def handling(number, handler):
-    """A signal handler for the time of the block."""
-    before = signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
 
 
 @contextlib.contextmanager

@@ -12,17 +12,8 @@ import pytest
 
 from support.clients import connected, exchange, read_to_end
 from support.serving import Background, serving, wait_for
+from support.signals import handling
 from support.waiting import wait_until
-
-
-@contextlib.contextmanager
-def handling(number, handler):
-    """A signal handler for the time of the block."""
-    before = signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
 
 
 @contextlib.contextmanager
