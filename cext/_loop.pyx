@@ -18,6 +18,7 @@ from fastsocketserver._datagrams import Receiver
 from fastsocketserver._arguments import descriptor_of, wait_ms_of
 from fastsocketserver._nagle import wants_nodelay
 from fastsocketserver._shortcuts import TABLE, shortcut_owner
+from fastsocketserver._state import state_of
 from fastsocketserver._waiting import Waiter
 
 cdef extern from "Python.h":
@@ -125,6 +126,7 @@ cdef class Loop:
     """One call of `serve_forever()` or `handle_request()` on `server`."""
 
     cdef object server
+    cdef object state
     cdef object waiter
     # server.fileno() when serving started, and what it was.
     cdef int fd
@@ -155,7 +157,7 @@ cdef class Loop:
     cdef bint guards_listener
     cdef object listener
     cdef object receiver
-    cdef object watched_gate
+    cdef object watched_children
     cdef bint watches_children
     cdef int receive_limit
 
@@ -165,6 +167,7 @@ cdef class Loop:
     def __init__(self, server):
         """Args: server: a `BaseServer`, ours or one with our methods."""
         self.server = server
+        self.state = state_of(server)
         self.waiter = Waiter()
 
     def wake(self):
@@ -224,13 +227,12 @@ cdef class Loop:
             if self.calls_service_actions:
                 server.service_actions()
             elif self.reaps_children:
-                gate = self.gate()
-                if gate is not None:
-                    gate.reap()
+                if self.state.children is not None:
+                    self.state.children.reap()
         return 0
 
     cdef int open_poller(self) except -1:
-        self.watched_gate = None
+        self.watched_children = None
         self.waiter.open(self.fd)
         return 0
 
@@ -295,15 +297,15 @@ cdef class Loop:
         cdef int64_t settle_ns = 0
         # Set first, asked after: a worker that becomes free in between sees it and wakes us.
         self.waits_for_capacity = True
-        gate = self.gate()
-        if gate is not self.watched_gate:
-            self.watch(gate)
-        with_listener = self.retry_ns == 0 and not self.holds_back(gate)
+        children = self.state.children
+        if children is not self.watched_children:
+            self.watch(children)
+        with_listener = self.retry_ns == 0 and not self.holds_back()
         self.waits_for_capacity = not with_listener
         if with_listener and self.leftovers() is not None:
             return FSS_READY_LISTENER
-        unwatched = self.reaps_children and gate is not None and (
-            not self.watches_children or gate.needs_tick())
+        unwatched = self.reaps_children and children is not None and (
+            not self.watches_children or children.needs_tick())
         if tick_ms >= 0 and (self.ticks or unwatched):
             deadline_ns = fss_clock_now_ns() + tick_ms * NS_PER_MS
         if unwatched and not with_listener:
@@ -324,45 +326,43 @@ cdef class Loop:
             ready |= FSS_READY_LISTENER
         return ready
 
-    cdef bint holds_back(self, gate) except -1:
+    cdef bint is_full(self) except -1:
+        """Whether the next request would have to wait for a thread, or for a child's exit."""
+        pool, children = self.state.pool, self.state.children
+        return ((pool is not None and pool.full())
+                or (children is not None and children.full()))
+
+    cdef bint holds_back(self) except -1:
         """Whether requests stay in the backlog until there is room for them.
 
         Not where an override is to collect the children: it may do so only when called,
         after the next request, or never.
         """
-        return (gate is not None and gate.full()
-                and (self.reaps_children or not gate.needs_reaping))
+        pool, children = self.state.pool, self.state.children
+        return ((pool is not None and pool.full())
+                or (self.reaps_children and children is not None and children.full()))
 
-    cdef int watch(self, gate) except -1:
+    cdef int watch(self, children) except -1:
         """Wake up for children that exit, where the platform can tell."""
-        cdef int fd = -1 if gate is None else gate.fileno()
-        self.watched_gate = gate
+        cdef int fd = -1 if children is None else children.fileno()
+        self.watched_children = children
         self.watches_children = fd >= 0 and self.waiter.watch_children(fd)
         return 0
-
-    cdef object gate(self):
-        """Who knows how many requests can be served at once: a Pool, Children, None before.
-
-        Each has `full()`, `fileno()`, `needs_tick()` and `rest()`; a Pool also what batches
-        need (`hold()`, `settle()`, `start_all()`), and Children `reap()`.
-        """
-        return self.server.__dict__.get("_BaseServer__gate")
 
     # -- taking requests ------------------------------------------------------------
 
     cdef object leftovers(self):
         """The queue of datagrams already taken from the kernel; None when it is empty."""
-        queue = self.server.__dict__.get("_UDPServer__queue")
-        return queue if queue else None
+        return self.state.pending if self.state.pending else None
 
     cdef bint serve_batch(self) except -1:
         """Serve what is ready, at most `BATCH` requests. False: the listener is closed."""
         cdef int served
         cdef Took took
         server = self.server
-        gate = self.gate()
-        if self.holds and gate is not None:
-            gate.hold()
+        pool = self.state.pool
+        if self.holds and pool is not None:
+            pool.hold()
             self.unsettled = True
         for served in range(BATCH):
             if served:
@@ -374,8 +374,7 @@ cdef class Loop:
                         self.settle_for_good()
                 if self.source == FROM_LISTENER and not self.listener.pending():
                     break
-            gate = self.gate()
-            if gate is not None and gate.full() and (served or self.holds_back(gate)):
+            if self.is_full() if served else self.holds_back():
                 break
             took = self.take()
             if took == CLOSED:
@@ -386,19 +385,19 @@ cdef class Loop:
 
     cdef int settle(self) except -1:
         """Have workers started for the requests of a batch."""
-        gate = self.gate()
+        pool = self.state.pool
         self.unsettled = False
-        if gate is not None:  # else the server was closed, which starts all
-            self.unsettled, failed = gate.settle(self.overdue)
+        if pool is not None:  # else the server was closed, which starts all
+            self.unsettled, failed = pool.settle(self.overdue)
             report_unstarted(self.server, failed)
         return 0
 
     cdef int settle_for_good(self) except -1:
         """Leave nothing behind that waits for this loop."""
-        gate = self.gate()
-        if self.unsettled and gate is not None:
+        pool = self.state.pool
+        if self.unsettled and pool is not None:
             self.unsettled = False
-            report_unstarted(self.server, gate.start_all())
+            report_unstarted(self.server, pool.start_all())
         return 0
 
     cdef Took take(self) except *:
@@ -470,9 +469,9 @@ cdef class Loop:
     cdef object receive(self):
         """Refill the queue; its first request, None when nothing is there."""
         server = self.server
-        queue = server.__dict__.get("_UDPServer__queue")
-        if queue is None:
-            queue = server.__dict__.setdefault("_UDPServer__queue", deque())
+        if self.state.pending is None:
+            self.state.pending = deque()
+        queue = self.state.pending
         self.receiver.receive(server.max_packet_size, queue, self.receive_limit)
         if self.receiver.truncated:
             self.count_truncated()
@@ -480,9 +479,7 @@ cdef class Loop:
 
     cdef int count_truncated(self) except -1:
         """Add to the server's count; see `truncated_datagrams()`."""
-        cdef dict state = self.server.__dict__
-        before = state.get("_UDPServer__truncated", 0)
-        state["_UDPServer__truncated"] = before + self.receiver.truncated
+        self.state.truncated += self.receiver.truncated
         self.receiver.truncated = 0
         return 0
 
@@ -514,8 +511,8 @@ cdef class Loop:
         self.back_off_ms = max(FIRST_BACK_OFF_MS, min(2 * self.back_off_ms, LAST_BACK_OFF_MS))
         self.retry_ns = now_ns + self.back_off_ms * NS_PER_MS
         # With the server, since each handle_request() has a loop of its own.
-        if now_ns >= self.server.__dict__.get("_BaseServer__next_log_ns", 0):
-            self.server.__dict__["_BaseServer__next_log_ns"] = now_ns + LOG_INTERVAL_NS
+        if now_ns >= self.state.next_log_ns:
+            self.state.next_log_ns = now_ns + LOG_INTERVAL_NS
             report_exhaustion(self.server, error, self.back_off_ms)
         return 0
 

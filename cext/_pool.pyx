@@ -133,6 +133,8 @@ cdef class Pool:
     cdef object new_worker
     cdef object loops
     cdef object max_threads
+    # What it was made for: (daemon, idle_timeout, max_threads).
+    cdef readonly tuple made_for
     cdef PY_TIMEOUT_T idle_us
     cdef readonly Py_ssize_t size
     cdef bint is_closed
@@ -143,21 +145,23 @@ cdef class Pool:
     cdef list waiters
     cdef object __weakref__
 
-    def __init__(self, new_worker, loops, idle_timeout, max_threads):
+    def __init__(self, new_worker, loops, made_for):
         """
         Args:
             new_worker: `new_worker(pool, target)` makes an unstarted worker thread whose
                 `run()` calls `pool.work(seat)` and whose `seat` is a `Seat`.
             loops: list of running `Loop`s to wake when a worker becomes free.
-            idle_timeout: seconds that an idle worker waits for its next request.
-            max_threads: most workers at once; None for any number.
+            made_for: `(daemon, idle_timeout, max_threads)`: whether workers are daemons,
+                seconds that an idle one waits for its next request, and most of them at
+                once, None for any number.
         """
         self.idle = []
         self.ending = []
         self.held = deque()
         self.new_worker = new_worker
         self.loops = loops
-        self.max_threads = max_threads
+        self.made_for = made_for
+        _, idle_timeout, self.max_threads = made_for
         self.idle_us = <PY_TIMEOUT_T>(idle_timeout * 1e6)
         self.forks_seen = fss_fork_count()
         self.waiters = []
@@ -168,22 +172,12 @@ cdef class Pool:
         none of its workers exists."""
         return self.is_closed or self.forks_seen != fss_fork_count()
 
-    # -- what a loop asks of a gate; see Loop.sleep ----------------------------------
-
-    needs_reaping = False
+    # -- what a loop asks; see Loop.sleep ---------------------------------------------
 
     def full(self):
         """Whether the next request would have to wait for a worker."""
         return (not self.closed and self.max_threads is not None
                 and len(self.idle) + self.max_threads - self.size <= len(self.held))
-
-    def fileno(self):
-        """Nothing to watch: a free worker wakes the loop itself."""
-        return -1
-
-    def needs_tick(self):
-        """Never."""
-        return False
 
     def rest(self):
         """Serving has ended: idle workers end, and busy ones after their requests, until

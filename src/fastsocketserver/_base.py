@@ -7,25 +7,19 @@ import sys
 
 from fastsocketserver._loop import Loop, dispatch
 from fastsocketserver._serving import ServingEvent
+from fastsocketserver._state import state_if_any, state_of
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
     from typing import Any
 
 
-def loops_of(server: Any) -> list[Loop]:
-    """The running loops of `server`, a list that lives as long as the server.
-
-    Owned by the serving threads; others read it, under the GIL, to wake loops.
-    """
-    loops: list[Loop] = server.__dict__.setdefault("_BaseServer__loops", [])
-    return loops
-
-
 def wake_loops(server: Any) -> None:
     """Let running loops look at the server again. Any thread, also signal handlers."""
-    for loop in server.__dict__.get("_BaseServer__loops", ()):
-        loop.wake()
+    state = state_if_any(server)
+    if state is not None:
+        for loop in state.loops:
+            loop.wake()
 
 
 def standard_class(server: Any, name: str) -> Any:
@@ -272,7 +266,8 @@ running_loops: set[Loop] = set()
 
 def _run_loop(server: Any, poll_interval: float | None) -> None:
     loop = Loop(server)
-    loops = loops_of(server)
+    state = state_of(server)
+    loops = state.loops
     try:
         # In here, since a signal handler may raise anywhere.
         loops.append(loop)
@@ -283,6 +278,5 @@ def _run_loop(server: Any, poll_interval: float | None) -> None:
         if loop in loops:
             loops.remove(loop)
         loop.close()
-        gate = server.__dict__.get("_BaseServer__gate")
-        if gate is not None and not loops:
-            gate.rest()
+        if state.pool is not None and not loops:
+            state.pool.rest()

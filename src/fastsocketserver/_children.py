@@ -27,7 +27,7 @@ LOOK_S = 0.02
 
 
 class Children:
-    """Watches the pids in `server.active_children`. The loop's gate; see `Loop.sleep`."""
+    """Watches the pids in `server.active_children`. See `Loop.sleep`."""
 
     def __init__(self, server: Any) -> None:
         """Args: server: has `active_children` (a set of pids) and `max_children`."""
@@ -45,9 +45,7 @@ class Children:
             except OSError:
                 pass  # no descriptor left: ask at each tick
 
-    # -- the loop's gate --------------------------------------------------------------
-
-    needs_reaping = True  # by the loop, or by an override of collect_children()
+    # -- what a loop asks --------------------------------------------------------------
 
     def full(self) -> bool:
         """Whether `max_children` are running: no request is taken until one exits."""
@@ -65,9 +63,6 @@ class Children:
     def needs_tick(self) -> bool:
         """Whether there are children whose exit wakes nobody."""
         return bool(self._unwatched)
-
-    def rest(self) -> None:
-        """Do nothing when serving ends: children end by themselves."""
 
     # -- the life of a child ----------------------------------------------------------
 

@@ -7,6 +7,7 @@ import socketserver
 
 from fastsocketserver._base import standard_class
 from fastsocketserver._children import Children
+from fastsocketserver._state import state_if_any, state_of
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
@@ -119,18 +120,20 @@ class ForkingMixIn(socketserver.ForkingMixIn):
         # What follows the standard twin, which would collect once more.
         super(standard_class(self, "ForkingMixIn"), self).server_close()
         self.collect_children(blocking=self.block_on_close)
-        children = self.__dict__.pop("_BaseServer__gate", None)
-        if children is not None:
+        state = state_if_any(self)
+        if state is not None and state.children is not None:
+            children, state.children = state.children, None
             children.close()
 
 
 def _children_of(server: Any) -> Children:
     """Who watches the children; made by the first request of this process."""
-    children = server.__dict__.get("_BaseServer__gate")
+    state = state_of(server)
+    children = state.children
     if children is not None and children.owner_pid != os.getpid():
         children = None
         server.active_children = None  # they are the parent's
     if children is None:
         children = Children(server)
-        server.__dict__["_BaseServer__gate"] = children
-    return children  # type: ignore[no-any-return]
+        state.children = children
+    return children

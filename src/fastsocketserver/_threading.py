@@ -5,10 +5,17 @@ from __future__ import annotations
 import socket
 import socketserver
 
-from fastsocketserver._base import loops_of, standard_class
+from fastsocketserver._base import standard_class
 from fastsocketserver._loop import report_unstarted
 from fastsocketserver._pool import Pool
-from fastsocketserver._workers import MAX_THREADS, THREAD_IDLE_TIMEOUT_S, close_pool, new_pool
+from fastsocketserver._state import state_if_any, state_of
+from fastsocketserver._workers import (
+    MAX_THREADS,
+    THREAD_IDLE_TIMEOUT_S,
+    close_pool,
+    is_exiting,
+    new_pool,
+)
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
@@ -95,9 +102,10 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
         """
         # What follows the standard twin, which would join once more.
         super(standard_class(self, "ThreadingMixIn"), self).server_close()
-        _, pool = self.__dict__.pop("_ThreadingMixIn__made_pool", (None, None))
-        if pool is not None:
-            self.__dict__.pop("_BaseServer__gate", None)
+        state = state_if_any(self)
+        pool = None if state is None else state.pool
+        if state is not None and pool is not None:
+            state.pool = None
             report_unstarted(self, pool.start_all())
         try:
             self._threads.join()
@@ -119,26 +127,22 @@ def _thread_limits(server: Any) -> tuple[float, int | None]:
 
 def _pool_of(server: Any) -> Pool:
     """The present pool; made by the first request, so that nothing is there before."""
-    state = server.__dict__
+    state = state_of(server)
     daemon = bool(server.daemon_threads)
     idle_timeout_s, max_threads = _thread_limits(server)
-    if _is_closed(server):
-        idle_timeout_s = 0.0  # no server_close() comes to end an idle worker
+    if is_exiting() or _is_closed(server):
+        idle_timeout_s = 0.0  # nobody comes to end an idle worker
     made_for = daemon, idle_timeout_s, max_threads
-    present, pool = state.get("_ThreadingMixIn__made_pool", (None, None))
-    if present == made_for and not pool.closed:
-        return pool  # type: ignore[no-any-return]
-    fresh = made_for, new_pool(*made_for, loops_of(server))
-    if pool is None:
-        # Several threads may be here at once; one wins.
-        pool = state.setdefault("_ThreadingMixIn__made_pool", fresh)[1]
-    else:
-        state["_ThreadingMixIn__made_pool"] = fresh
-        report_unstarted(server, pool.start_all())
-        pool.close()
-        pool = fresh[1]
-    state["_BaseServer__gate"] = pool
-    return pool  # type: ignore[no-any-return]
+    pool = state.pool
+    if pool is not None and pool.made_for == made_for and not pool.closed:
+        return pool
+    fresh = new_pool(*made_for, state.loops)
+    if state.pool is pool:  # else another thread was quicker; no Python code in between
+        state.pool = fresh
+        if pool is not None:
+            report_unstarted(server, pool.start_all())
+            pool.close()
+    return state.pool or fresh
 
 
 def _is_closed(server: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import socketserver
 
+from fastsocketserver._state import state_if_any
 from fastsocketserver._tcp import TCPServer
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
@@ -42,10 +43,10 @@ class UDPServer(socketserver.UDPServer, TCPServer):
 
         Source: `socketserver.UDPServer.get_request`.
         """
-        queue = self.__dict__.get("_UDPServer__queue")
-        if queue:
+        state = state_if_any(self)
+        if state is not None and state.pending:
             try:
-                request: tuple[Any, Any] = queue.popleft()
+                request: tuple[Any, Any] = state.pending.popleft()
                 return request
             except IndexError:
                 pass  # another thread in handle_request() was quicker
@@ -83,5 +84,5 @@ def truncated_datagrams(server: Any) -> int:
         the number since the server was made.
     Threads: any.
     """
-    count: int = vars(server).get("_UDPServer__truncated", 0)
-    return count
+    state = state_if_any(server)
+    return 0 if state is None else state.truncated

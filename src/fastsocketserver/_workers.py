@@ -108,9 +108,14 @@ def new_pool(
     def new_worker(pool: Pool, target: Callable[..., Any]) -> Worker:
         return Worker(pool, target, daemon)
 
-    pool = Pool(new_worker, loops, 0.0 if _exiting else idle_timeout_s, max_threads)
+    pool = Pool(new_worker, loops, (daemon, idle_timeout_s, max_threads))
     _pools.add(pool)
     return pool
+
+
+def is_exiting() -> bool:
+    """Whether the interpreter waits for its threads: none may idle any more."""
+    return _exiting
 
 
 def close_pool(pool: Pool) -> None:

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from fastsocketserver._state import state_of
 from support.clients import datagram_client
 from support.serving import Background, Loop, serving
 from support.waiting import wait_until
@@ -31,7 +32,7 @@ def leftovers(server_of):
                 client.send(b"%d" % number)
         server.serve_forever(3600)
         assert served == [b"0"]
-        assert len(vars(server)["_UDPServer__queue"]) == 9
+        assert len(state_of(server).pending) == 9
         return server, served
 
     return make

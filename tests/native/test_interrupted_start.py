@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fastsocketserver import _base, _serving
+from fastsocketserver._state import state_of
 from support.clients import exchange
 from support.serving import Background, serving
 
@@ -66,7 +67,7 @@ def test_serve_forever_interrupted_at_any_line_before_the_loop_leaves_nothing(se
     server = server_of("TCPServer")
     at = 1
     while serve_interrupted(server, error, at):
-        assert not server.__dict__.get("_BaseServer__loops"), f"line {at}"
+        assert not state_of(server).loops, f"line {at}"
         assert not _base.running_loops, f"line {at}"
         Background(server.shutdown).join()  # waits for nobody
         server._BaseServer__shutdown_request = False
