@@ -1,17 +1,21 @@
 """Accepting connections from a plain listening socket, one system call each.
 
-Rules: the GIL is held from reading the socket's descriptor to the end of accept4(2).
-`socket.close()` needs the GIL to invalidate the descriptor, so the number that is used is
-never somebody else's. The accept never blocks (see fss_accept.h), which makes that cheap.
+Rules: the listener is kept non-blocking, and still the GIL is not held during accept4(2):
+the flag belongs to all processes that share the listener, and one of them may clear it at any
+moment. From accept4(2) on the new descriptor has one owner at every line: this function,
+until the socket object has taken the number, which the object itself says.
 """
 
-import os
+import _socket
 import socket
 
 from libc.errno cimport EAGAIN
+from posix.unistd cimport close
 
 from _address cimport address_is_native, address_object, sockaddr_storage, socklen_t
 from _errors cimport raise_if_error
+
+from fastsocketserver._stock_sockets import stock_socket_class
 
 cdef extern from "fss_accept.h":
     int fss_accept_set_nonblocking(int fd) noexcept
@@ -19,12 +23,13 @@ cdef extern from "fss_accept.h":
     int fss_accept_is_listening(int fd) noexcept
     int fss_accept_is_pending(int listener_fd) noexcept
     int fss_accept_connection(int listener_fd, sockaddr_storage *peer,
-                              socklen_t *peer_length, int *changed) noexcept
+                              socklen_t *peer_length, int *changed) noexcept nogil
     int fss_accept_set_nodelay(int fd) noexcept
 
-cdef object Socket = socket.socket
-cdef object stock_accept = socket.socket.accept
 cdef object internet_families = (socket.AF_INET, socket.AF_INET6)
+cdef object bare_socket = _socket.socket.__new__
+cdef object take_number = _socket.socket.__init__
+cdef object number_of = _socket.socket.fileno
 
 
 cdef class Listener:
@@ -38,17 +43,18 @@ cdef class Listener:
     cdef int family
     cdef int kind
     cdef int proto
-    cdef int changed
-    cdef readonly bint listening
+    # Whether it was this object that made it non-blocking.
+    cdef readonly int changed
+    cdef bint is_socket
     cdef readonly bint is_tcp
 
     def __init__(self, sock):
         """Args: sock: any object; only a listening `socket.socket` is ever touched."""
         self.sock = sock
         self.changed = 0
-        self.listening = isinstance(sock, Socket) and fss_accept_is_listening(sock.fileno())
         self.is_tcp = is_tcp(sock)
-        if self.listening:
+        self.is_socket = isinstance(sock, _socket.socket)
+        if self.is_socket:
             self.family = sock.family
             self.kind = sock.type
             self.proto = sock.proto
@@ -59,13 +65,17 @@ cdef class Listener:
 
         Not for subclasses (TLS), patched classes, or address families of other forms.
         """
-        return (self.listening and type(self.sock) is Socket
-                and Socket.accept is stock_accept and address_is_native(self.family))
+        return (self.is_listening() and address_is_native(self.family)
+                and type(self.sock) is stock_socket_class())
+
+    def is_listening(self):
+        """Whether connections can be accepted from it, now."""
+        return self.is_socket and bool(fss_accept_is_listening(self.sock.fileno()))
 
     def keep_nonblocking(self):
         """Make sure that `sock.accept()` cannot block the loop; no-op on other objects."""
         cdef int changed
-        if self.listening:
+        if self.is_listening():
             changed = fss_accept_set_nonblocking(self.sock.fileno())
             if changed > 0:
                 self.changed = 1
@@ -87,19 +97,25 @@ cdef class Listener:
         """
         cdef sockaddr_storage peer
         cdef socklen_t peer_length
-        cdef int owned_fd = fss_accept_connection(
-            self.sock.fileno(), &peer, &peer_length, &self.changed)
+        cdef int listener_fd = self.sock.fileno()
+        cdef int owned_fd
+        connection = bare_socket(type(self.sock))
+        with nogil:
+            owned_fd = fss_accept_connection(listener_fd, &peer, &peer_length, &self.changed)
         if owned_fd == -EAGAIN:
             return None
         raise_if_error(owned_fd)
+        try:
+            take_number(connection, self.family, self.kind, self.proto, owned_fd)
+        finally:
+            # Left by an exception it may or may not have the number (audit hooks run first).
+            if number_of(connection) != owned_fd:
+                close(owned_fd)
+        connection._io_refs = 0  # as socket.socket.__init__
+        connection._closed = False
         if nodelay:
             # Fails only when the peer has gone; the handler will find that out.
             fss_accept_set_nodelay(owned_fd)
-        try:
-            connection = Socket(self.family, self.kind, self.proto, owned_fd)
-        except BaseException:
-            os.close(owned_fd)
-            raise
         return connection, address_object(&peer, peer_length)
 
     def release(self):
@@ -115,6 +131,6 @@ cdef class Listener:
 
 def is_tcp(sock):
     """Whether connections accepted from `sock` speak TCP (and so have Nagle's algorithm)."""
-    return (isinstance(sock, Socket) and sock.family in internet_families
+    return (isinstance(sock, _socket.socket) and sock.family in internet_families
             and sock.type == socket.SOCK_STREAM
             and sock.proto in (0, socket.IPPROTO_TCP))

@@ -7,6 +7,8 @@ before anything else can fail.
 
 import socket
 
+from fastsocketserver._stock_sockets import stock_socket_class
+
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN
 
@@ -28,9 +30,6 @@ cdef extern from "fss_datagram.h":
     int fss_datagram_receive(fss_datagram_batch *batch, int fd, int limit) noexcept
     void fss_datagram_free(fss_datagram_batch *batch) noexcept
 
-cdef object Socket = socket.socket
-cdef object stock_recvfrom = socket.socket.recvfrom
-
 # The largest datagram that IP can carry; a larger limit buys nothing here.
 cdef int LARGEST_PACKET = 65535
 
@@ -39,7 +38,7 @@ cdef class Receiver:
     """Fills a queue with `((data, socket), address)` requests. Belongs to the serving thread."""
 
     cdef readonly object sock
-    cdef readonly bint plain
+    cdef bint is_datagram
     # Datagrams that were longer than max_packet_size, since the caller last set it to 0.
     cdef public long truncated
     cdef fss_datagram_batch batch
@@ -47,22 +46,29 @@ cdef class Receiver:
     def __init__(self, sock):
         """Args: sock: any object; only a plain datagram `socket.socket` is ever read."""
         self.sock = sock
-        self.plain = (type(sock) is Socket and sock.type == socket.SOCK_DGRAM
-                      and address_is_native(sock.family))
+        self.is_datagram = (isinstance(sock, socket.SocketType)
+                            and sock.type == socket.SOCK_DGRAM
+                            and address_is_native(sock.family))
 
     def __dealloc__(self):
         fss_datagram_free(&self.batch)
 
-    def native(self, max_packet_size):
-        """Whether `receive()` does all that `sock.recvfrom(max_packet_size)` would do."""
-        return (self.plain and Socket.recvfrom is stock_recvfrom
-                and type(max_packet_size) is int and 0 < max_packet_size <= LARGEST_PACKET)
+    @property
+    def native(self):
+        """Whether `receive()` does all that `self.sock.recvfrom()` would do: not for
+        subclasses, patched classes, or address families of other forms."""
+        return self.is_datagram and type(self.sock) is stock_socket_class()
+
+    def takes(self, max_packet_size):
+        """Whether `receive()` can take datagrams of that size, an object of any type."""
+        return type(max_packet_size) is int and 0 < max_packet_size <= LARGEST_PACKET
 
     def receive(self, int max_packet_size, queue, int limit):
         """Append what is there, a batch at most, to `queue` (a `collections.deque`).
 
         Args:
-            max_packet_size: bytes; longer datagrams are cut, as by `recvfrom`, and counted.
+            max_packet_size: bytes, of which `takes()` is true; longer datagrams are cut, as by
+                `recvfrom`, and counted.
             limit: how many datagrams to take at most.
         Returns:
             the number of datagrams appended, 0 when none was there.

@@ -30,6 +30,8 @@ int fss_datagram_resize(struct fss_datagram_batch *batch, size_t slot_size)
 {
     if (batch->slot_size == slot_size)
         return 0;
+    if (slot_size == 0)
+        return -EINVAL; /* realloc(3) would free the buffer */
     char *buffer = realloc(batch->buffer, slot_size * FSS_DATAGRAM_BATCH);
     if (!buffer)
         return -ENOMEM;
