@@ -1,22 +1,30 @@
 """The loop: wait, take, dispatch, time out. There is no other one.
 
 Rules: a Loop belongs to the thread that serves. Others reach it only through `wake()`,
-`waits_for_capacity` and the server's `_BaseServer__loops`, all of them under the GIL.
+`waits_for_capacity`, `keeps_nonblocking()` and the server's state, all of them under the GIL.
 How it sleeps is in _waiting.pyx. Each step asks the table of shortcuts, anew when a hook may
 have changed, and otherwise calls the contract's method.
+
+Fact: not every change announces itself: a flag stored past its property, a socket exchanged,
+a hook patched while nothing happens. Choice: a look at all of it each five seconds. Cost: an
+idle server wakes up that often.
 """
 
+import _socket
 import os
+import socket as socket_module
+# handle_error() imports it, when there may be no descriptor left to read it with. Not when
+# serving begins: a signal handler that raises within an import can leave its lock taken.
+import traceback
 from collections import deque
-from socket import socket as PlainSocket
 
 from libc.stdint cimport INT64_MAX, int64_t
 
 from fastsocketserver._accept import Listener
 from fastsocketserver._accept_errors import Outcome, outcome_of, report_exhaustion
-from fastsocketserver._datagrams import Receiver
 from fastsocketserver._arguments import descriptor_of, wait_ms_of
-from fastsocketserver._nagle import wants_nodelay
+from fastsocketserver._datagrams import Receiver
+from fastsocketserver._nagle import accept_connection, wants_nodelay
 from fastsocketserver._shortcuts import TABLE, shortcut_owner
 from fastsocketserver._state import state_of
 from fastsocketserver._waiting import Waiter
@@ -32,6 +40,11 @@ cdef extern from "fss_poller.h":
     enum:
         FSS_READY_LISTENER
         FSS_READY_WAKE
+        FSS_READY_CHILD
+
+# What a sleep ended with, beside what the poller says.
+cdef int READY_TICK = 8   # time for service_actions(), or to look for children
+cdef int READY_LOOK = 16  # time to look for what does not announce itself
 
 # Requests per wake-up: large enough to spread the cost of a wake-up, small enough for
 # service_actions() and signals to have their turn.
@@ -43,14 +56,16 @@ cdef int64_t NEVER_NS = INT64_MAX
 cdef int FIRST_BACK_OFF_MS = 5
 cdef int LAST_BACK_OFF_MS = 640  # and so resumes within a second of relief
 cdef int64_t LOG_INTERVAL_NS = NS_PER_S
+cdef int64_t LOOK_INTERVAL_NS = 5 * NS_PER_S
+# The same while there is no listener: the standard module's poll interval.
+cdef int64_t ABSENT_INTERVAL_NS = 500 * NS_PER_MS
 # How often a loop that is full looks for children whose exit wakes nobody.
-cdef int CHILD_LOOK_MS = 20
+cdef int64_t CHILD_LOOK_NS = 20 * NS_PER_MS
 
 cdef enum Took:
     NOTHING  # no request was there, or an error says so
     LAST     # one request was served; ask the poller before the next
     MORE     # one request was served, or skipped; there may be another
-    CLOSED   # the listener is closed
 
 cdef enum Source:
     FROM_METHOD     # get_request() is overridden, or the socket is of another kind
@@ -58,6 +73,8 @@ cdef enum Source:
     FROM_DATAGRAMS  # receive natively
 
 cdef tuple HOOKS = tuple(dict.fromkeys(row.hook for row in TABLE))
+cdef dict socket_names = vars(socket_module)
+cdef object SocketType = _socket.socket
 
 
 def dispatch(server, request, client_address):
@@ -79,7 +96,13 @@ def dispatch(server, request, client_address):
 
 
 cdef inline unsigned int version_tag(kind):
+    """A number that a class has until it or one of its bases is changed; 0: ask again."""
     return (<PyTypeObject *>kind).tp_version_tag
+
+
+cdef inline unsigned int tag_of(value):
+    """The same for a value that need not be a class; no other value has hooks."""
+    return version_tag(value) if isinstance(value, type) else 1
 
 
 def report_unstarted(server, failed):
@@ -105,18 +128,19 @@ def report_unstarted(server, failed):
         raise raised
 
 
-cdef object inode_of(int fd):
-    """What tells one open socket from another that has its number; -1 for a closed one."""
+cdef object file_behind(int fd):
+    """What tells one open file from another that has its number; None for a closed one."""
     try:
-        return os.fstat(fd).st_ino
+        found = os.fstat(fd)
     except OSError:
-        return -1
+        return None
+    return found.st_dev, found.st_ino
 
 
 cdef int hooks_on_instance(server) except -1:
     """Which hooks are overridden on the instance: a set of bits."""
     cdef int bits = 0
-    cdef dict attributes = server.__dict__
+    attributes = server.__dict__
     for hook in HOOKS:
         bits = 2 * bits + (hook in attributes)
     return bits
@@ -128,13 +152,17 @@ cdef class Loop:
     cdef object server
     cdef object state
     cdef object waiter
-    # server.fileno() when serving started, and what it was.
+    # What is waited for: server.fileno() when serving started, and the file behind it;
+    # -1 while the server's socket is closed.
     cdef int fd
-    cdef object inode
+    cdef object file
+    # It may not be the server's socket any more; and if there is none, serving ends.
+    cdef bint must_look
+    cdef bint server_closed
     # Read by workers: whether a free worker or descriptor is worth a wake-up.
     cdef readonly bint waits_for_capacity
 
-    # What the table of shortcuts said at this wake-up.
+    # What the table of shortcuts said when hooks were last looked at.
     cdef Source source
     cdef bint takes
     cdef bint nodelay
@@ -150,6 +178,7 @@ cdef class Loop:
     cdef object server_type
     cdef unsigned int server_tag
     cdef int instance_hooks
+    cdef object socket_class
     cdef unsigned int socket_tag
     cdef object handler
     cdef unsigned int handler_tag
@@ -174,6 +203,17 @@ cdef class Loop:
         """End the wait of this loop, or its next one. Any thread, also in signal handlers."""
         self.waiter.wake()
 
+    def server_was_closed(self):
+        """End, unless there is another listener by now. Any thread, also a forked copy of the
+        serving one."""
+        self.server_closed = True
+        self.waiter.wake()
+
+    def keeps_nonblocking(self, sock):
+        """Whether `sock` is the listener, and non-blocking because of this loop. Any thread."""
+        listener = self.listener
+        return listener is not None and listener.sock is sock and listener.changed
+
     def close(self):
         """Give up the poller, and the listener as it was found. The serving thread only."""
         self.waiter.close()
@@ -183,148 +223,143 @@ cdef class Loop:
     # -- serve_forever --------------------------------------------------------------
 
     def run(self, poll_interval):
-        """Serve until `_BaseServer__shutdown_request` is set or the listener is closed.
+        """Serve until `_BaseServer__shutdown_request` is set or `server_close()` is called.
 
         Source: `socketserver.BaseServer.serve_forever`.
         """
+        cdef int tick_ms
         self.fd = descriptor_of(self.server)
-        self.inode = inode_of(self.fd)
-        try:
-            self.open_poller()
-        except OSError:
-            if not self.socket_has_no_descriptor():
-                raise
+        self.file = file_behind(self.fd)
+        tick_ms = wait_ms_of(poll_interval)
+        self.waiter.open(self.fd)
         if self.socket_has_no_descriptor():
             return  # closed meanwhile: its number may be that of our own pipe
         self.consult_shortcuts()
         try:
             self.receive_limit = BATCH
-            self.turn(wait_ms_of(poll_interval))
+            self.serve(tick_ms)
         finally:
             self.settle_for_good()
 
-    cdef int turn(self, int tick_ms) except -1:
+    cdef int serve(self, int tick_ms) except -1:
         cdef int ready
         server = self.server
         while not server._BaseServer__shutdown_request:
-            if not self.waiter.is_open:
-                if self.listener_is_closed():
-                    break  # and its number may be somebody else's
-                self.open_poller()
+            if not self.waiter.can_be_woken:
+                # Forked meanwhile, or out of descriptors: nobody could tell us anything.
+                self.find_listener(0)
+                self.watch_listener(self.fd)
+                if server._BaseServer__shutdown_request or (self.fd < 0 and self.server_closed):
+                    break
             ready = self.sleep(tick_ms)
             # Stopped while asleep: whoever waits in the backlog is not ours any more.
             if server._BaseServer__shutdown_request:
                 break
             if self.hooks_changed():
                 self.consult_shortcuts()
-            if ready & FSS_READY_LISTENER:
-                if not self.serve_batch():
+            if self.must_look or self.server_closed or ready & READY_LOOK:
+                ready = self.find_listener(ready)
+                if self.fd < 0 and self.server_closed:
                     break
-            elif ready & FSS_READY_WAKE and self.listener_is_closed():
-                break
+                self.server_closed = False
+            if ready & FSS_READY_LISTENER:
+                self.serve_batch()
             if self.unsettled:
                 self.settle()
             if self.calls_service_actions:
-                server.service_actions()
-            elif self.reaps_children:
-                if self.state.children is not None:
-                    self.state.children.reap()
-        return 0
-
-    cdef int open_poller(self) except -1:
-        self.watched_children = None
-        self.waiter.open(self.fd)
-        return 0
-
-    cdef bint hooks_changed(self) except -1:
-        """Whether a hook may have been overridden since `consult_shortcuts()`.
-
-        CPython gives a class another version tag, or 0, when it or a base is changed.
-        """
-        server = self.server
-        handler = getattr(server, "RequestHandlerClass", None)
-        return (version_tag(type(server)) != self.server_tag or self.server_tag == 0
-                or type(server) is not self.server_type
-                or hooks_on_instance(server) != self.instance_hooks
-                or getattr(server, "socket", None) is not self.listener.sock
-                or version_tag(PlainSocket) != self.socket_tag or self.socket_tag == 0
-                or handler is not self.handler
-                or (isinstance(handler, type)
-                    and (version_tag(handler) != self.handler_tag or self.handler_tag == 0)))
-
-    cdef int consult_shortcuts(self) except -1:
-        """Look at every hook once; what is overridden is called from now on."""
-        server = self.server
-        sock = getattr(server, "socket", None)
-        if self.listener is None or sock is not self.listener.sock:
-            if self.listener is not None:
-                self.listener.release()
-            self.listener = Listener(sock)
-            self.receiver = Receiver(sock)
-        self.takes = shortcut_owner(server, "_handle_request_noblock") is not None
-        taker = shortcut_owner(server, "get_request")
-        self.source = FROM_METHOD
-        if taker == "TCPServer" and self.listener.native:
-            self.source = FROM_LISTENER
-        elif taker == "UDPServer" and self.receiver.plain:
-            self.source = FROM_DATAGRAMS
-        # Overrides find the listener as it was: they may want to wait in accept().
-        self.guards_listener = taker == "TCPServer"
-        if not self.guards_listener:
-            self.listener.release()
-        self.handler = getattr(server, "RequestHandlerClass", None)
-        self.nodelay = self.listener.is_tcp and wants_nodelay(self.handler)
-        self.holds = (self.source != FROM_METHOD
-                      and shortcut_owner(server, "process_request") == "ThreadingMixIn")
-        actor = shortcut_owner(server, "service_actions")
-        self.reaps_children = actor == "ForkingMixIn"
-        self.calls_service_actions = actor is None
-        self.ticks = (self.calls_service_actions
-                      or shortcut_owner(server, "_BaseServer__shutdown_request") is None)
-        self.server_type = type(server)
-        self.server_tag = version_tag(self.server_type)
-        self.instance_hooks = hooks_on_instance(server)
-        self.socket_tag = version_tag(PlainSocket)
-        self.handler_tag = (version_tag(self.handler) if isinstance(self.handler, type) else 0)
+                if ready & ~READY_LOOK:
+                    server.service_actions()
+            elif self.reaps_children and self.state.children is not None:
+                self.state.children.reap()
         return 0
 
     cdef int sleep(self, int tick_ms) except -1:
-        """Wait for something to do: a set of FSS_READY_*, 0 for a tick."""
+        """Wait for something to do: a set of FSS_READY_* and READY_*; 0 to be called again."""
         cdef int ready
         cdef bint with_listener
         cdef bint unwatched
-        cdef int64_t deadline_ns = NEVER_NS
-        cdef int64_t settle_ns = 0
+        cdef int64_t now_ns = fss_clock_now_ns()
+        cdef int64_t tick_ns = NEVER_NS
+        cdef int64_t settle_ns = now_ns + NS_PER_MS if self.unsettled else NEVER_NS
+        cdef int64_t retry_ns = self.retry_ns or NEVER_NS
+        cdef int64_t look_ns = now_ns + (LOOK_INTERVAL_NS if self.fd >= 0 else ABSENT_INTERVAL_NS)
+        cdef int64_t deadline_ns
         # Set first, asked after: a worker that becomes free in between sees it and wakes us.
         self.waits_for_capacity = True
         children = self.state.children
         if children is not self.watched_children:
-            self.watch(children)
-        with_listener = self.retry_ns == 0 and not self.holds_back()
+            self.watch_children(children)
+        with_listener = self.fd >= 0 and self.retry_ns == 0 and not self.holds_back()
         self.waits_for_capacity = not with_listener
         if with_listener and self.leftovers() is not None:
             return FSS_READY_LISTENER
         unwatched = self.reaps_children and children is not None and (
             not self.watches_children or children.needs_tick())
         if tick_ms >= 0 and (self.ticks or unwatched):
-            deadline_ns = fss_clock_now_ns() + tick_ms * NS_PER_MS
+            tick_ns = now_ns + tick_ms * NS_PER_MS
         if unwatched and not with_listener:
-            deadline_ns = min(deadline_ns, fss_clock_now_ns() + CHILD_LOOK_MS * NS_PER_MS)
-        if self.retry_ns:
-            deadline_ns = min(deadline_ns, self.retry_ns)
-        if self.unsettled:
-            settle_ns = fss_clock_now_ns() + NS_PER_MS
-            deadline_ns = min(deadline_ns, settle_ns)
+            tick_ns = min(tick_ns, now_ns + CHILD_LOOK_NS)
+        deadline_ns = min(min(tick_ns, settle_ns), min(retry_ns, look_ns))
         while True:
             ready = self.waiter.wait(with_listener, deadline_ns, tick_ms)
-            if ready or deadline_ns <= fss_clock_now_ns():
+            now_ns = fss_clock_now_ns()
+            if ready or deadline_ns <= now_ns or not self.waiter.can_be_woken:
                 break
-        self.overdue = self.unsettled and settle_ns <= fss_clock_now_ns()
+            if self.server._BaseServer__shutdown_request:
+                break  # by a signal handler
         self.waits_for_capacity = False
-        if self.retry_ns and (ready & FSS_READY_WAKE or self.retry_ns <= fss_clock_now_ns()):
+        self.overdue = settle_ns <= now_ns
+        if retry_ns <= now_ns or ready & FSS_READY_WAKE:
             self.retry_ns = 0
-            ready |= FSS_READY_LISTENER
+        if tick_ns <= now_ns:
+            ready |= READY_TICK
+        if look_ns <= now_ns:
+            ready |= READY_LOOK
         return ready
+
+    # -- what is waited for ------------------------------------------------------------
+
+    cdef int watch_listener(self, int fd) except -1:
+        """Wait for `fd` from now on, on a poller that is opened anew."""
+        self.fd = fd
+        self.file = file_behind(fd)
+        self.watched_children = None
+        self.waiter.open(fd)
+        return 0
+
+    cdef int find_listener(self, int ready) except -1:
+        """Follow the server's socket: exchanged, closed and made anew, `dup2()` over it.
+
+        Returns: `ready`, without FSS_READY_LISTENER if that was said of another one.
+        """
+        cdef int fd
+        self.must_look = False
+        if self.fd >= 0 and self.file == file_behind(self.fd) and not self.socket_is_elsewhere():
+            return ready
+        try:
+            fd = descriptor_of(self.server)
+        except ValueError:
+            fd = -1  # and waited for by looking each half second
+        if fd >= 0 or self.fd >= 0:
+            self.watch_listener(fd)
+        return ready & ~FSS_READY_LISTENER
+
+    cdef bint socket_is_elsewhere(self) except -1:
+        """Whether the server's socket has another number than is waited for.
+
+        No number at all is that of a socket detached for a moment:
+        `server.socket = wrap_socket(server.socket)`.
+        """
+        cdef int fd
+        sock = getattr(self.server, "socket", None)
+        if not isinstance(sock, SocketType):
+            return False
+        fd = sock.fileno()
+        return fd >= 0 and fd != self.fd and fd == self.server.fileno()
+
+    cdef bint socket_has_no_descriptor(self) except -1:
+        sock = getattr(self.server, "socket", None)
+        return isinstance(sock, SocketType) and sock.fileno() < 0
 
     cdef bint is_full(self) except -1:
         """Whether the next request would have to wait for a thread, or for a child's exit."""
@@ -342,11 +377,68 @@ cdef class Loop:
         return ((pool is not None and pool.full())
                 or (self.reaps_children and children is not None and children.full()))
 
-    cdef int watch(self, children) except -1:
+    cdef int watch_children(self, children) except -1:
         """Wake up for children that exit, where the platform can tell."""
         cdef int fd = -1 if children is None else children.fileno()
         self.watched_children = children
-        self.watches_children = fd >= 0 and self.waiter.watch_children(fd)
+        self.watches_children = self.waiter.watch_children(fd) and fd >= 0
+        return 0
+
+    # -- hooks ---------------------------------------------------------------------------
+
+    cdef bint hooks_changed(self) except -1:
+        """Whether a hook may have been overridden since `consult_shortcuts()`.
+
+        CPython gives a class another version tag, or 0, when it or a base is changed.
+        """
+        server = self.server
+        handler = getattr(server, "RequestHandlerClass", None)
+        return (version_tag(type(server)) != self.server_tag or self.server_tag == 0
+                or type(server) is not self.server_type
+                or hooks_on_instance(server) != self.instance_hooks
+                or getattr(server, "socket", None) is not self.listener.sock
+                or socket_names["socket"] is not self.socket_class
+                or self.socket_tag != tag_of(self.socket_class) or self.socket_tag == 0
+                or handler is not self.handler
+                or self.handler_tag != tag_of(handler) or self.handler_tag == 0)
+
+    cdef int consult_shortcuts(self) except -1:
+        """Look at every hook once; what is overridden is called from now on."""
+        server = self.server
+        # First by what a change is told: a patch in the midst of the look is one, too.
+        self.server_type = type(server)
+        self.server_tag = version_tag(self.server_type)
+        self.instance_hooks = hooks_on_instance(server)
+        self.socket_class = socket_names["socket"]
+        self.socket_tag = tag_of(self.socket_class)
+        self.handler = getattr(server, "RequestHandlerClass", None)
+        self.handler_tag = tag_of(self.handler)
+        sock = getattr(server, "socket", None)
+        if self.listener is None or sock is not self.listener.sock:
+            if self.listener is not None:
+                self.listener.release()
+                self.must_look = True
+            self.listener = Listener(sock)
+            self.receiver = Receiver(sock)
+        self.takes = shortcut_owner(server, "_handle_request_noblock") is not None
+        taker = shortcut_owner(server, "get_request")
+        self.source = FROM_METHOD
+        if taker == "TCPServer" and self.listener.native:
+            self.source = FROM_LISTENER
+        elif taker == "UDPServer" and self.receiver.native:
+            self.source = FROM_DATAGRAMS
+        # Overrides find the listener as it was: they may want to wait in accept().
+        self.guards_listener = taker == "TCPServer"
+        if not self.guards_listener:
+            self.listener.release()
+        self.nodelay = self.listener.is_tcp and wants_nodelay(self.handler)
+        self.holds = (self.source != FROM_METHOD
+                      and shortcut_owner(server, "process_request") == "ThreadingMixIn")
+        actor = shortcut_owner(server, "service_actions")
+        self.reaps_children = actor == "ForkingMixIn"
+        self.calls_service_actions = actor is None
+        self.ticks = (self.calls_service_actions
+                      or shortcut_owner(server, "_BaseServer__shutdown_request") is None)
         return 0
 
     # -- taking requests ------------------------------------------------------------
@@ -355,8 +447,8 @@ cdef class Loop:
         """The queue of datagrams already taken from the kernel; None when it is empty."""
         return self.state.pending if self.state.pending else None
 
-    cdef bint serve_batch(self) except -1:
-        """Serve what is ready, at most `BATCH` requests. False: the listener is closed."""
+    cdef int serve_batch(self) except -1:
+        """Serve what is ready, at most `BATCH` requests."""
         cdef int served
         cdef Took took
         server = self.server
@@ -366,22 +458,19 @@ cdef class Loop:
             self.unsettled = True
         for served in range(BATCH):
             if served:
-                if server._BaseServer__shutdown_request:
+                # Where hooks change, the next request may be taken by a call that waits for
+                # it: only after the poller has seen it.
+                if server._BaseServer__shutdown_request or self.hooks_changed():
                     break
-                if self.hooks_changed():
-                    self.consult_shortcuts()
-                    if not self.holds:
-                        self.settle_for_good()
                 if self.source == FROM_LISTENER and not self.listener.pending():
                     break
             if self.is_full() if served else self.holds_back():
                 break
             took = self.take()
-            if took == CLOSED:
-                return False
             if took != MORE:
+                self.must_look |= took == NOTHING and served == 0
                 break
-        return True
+        return 0
 
     cdef int settle(self) except -1:
         """Have workers started for the requests of a batch."""
@@ -402,7 +491,7 @@ cdef class Loop:
 
     cdef Took take(self) except *:
         """Take one request by the shortcut or the hook, and dispatch it."""
-        cdef Took after = LAST
+        cdef bint native = False
         server = self.server
         queue = self.leftovers()
         if not self.takes:
@@ -413,28 +502,28 @@ cdef class Loop:
             return LAST
         try:
             if queue is not None:
+                native = self.source != FROM_METHOD
                 pair = self.take_leftover(queue)
-                if self.source != FROM_METHOD:
-                    after = MORE
             elif self.source == FROM_LISTENER:
+                native = True
                 pair = self.listener.accept(self.nodelay)
-                after = MORE
-            elif (self.source == FROM_DATAGRAMS
-                  and self.receiver.native(server.max_packet_size)):
-                pair = self.receive()
-                after = MORE
+            elif self.source == FROM_DATAGRAMS:
+                size = server.max_packet_size
+                native = self.receiver.takes(size)
+                pair = self.receive(size) if native else server.get_request()
+            elif self.guards_listener:
+                self.listener.keep_nonblocking()
+                pair = accept_connection(server)
             else:
-                if self.guards_listener:
-                    self.listener.keep_nonblocking()
                 pair = server.get_request()
-            if pair is None and self.source != FROM_METHOD:
+            if pair is None and native:
                 return NOTHING
             request, client_address = pair
         except OSError as error:
             return self.after_error(error)
         self.back_off_ms = 0
         dispatch(server, request, client_address)
-        return after
+        return MORE if native else LAST
 
     cdef int call_with_leftovers(self, queue) except -1:
         """Call an overridden `_handle_request_noblock()`; see that a datagram gets served."""
@@ -466,45 +555,30 @@ cdef class Loop:
         finally:
             os.set_blocking(fd, blocking)
 
-    cdef object receive(self):
+    cdef object receive(self, int max_packet_size):
         """Refill the queue; its first request, None when nothing is there."""
-        server = self.server
         if self.state.pending is None:
             self.state.pending = deque()
         queue = self.state.pending
-        self.receiver.receive(server.max_packet_size, queue, self.receive_limit)
+        self.receiver.receive(max_packet_size, queue, self.receive_limit)
         if self.receiver.truncated:
-            self.count_truncated()
+            self.state.truncated += self.receiver.truncated
+            self.receiver.truncated = 0
         return queue.popleft() if queue else None
-
-    cdef int count_truncated(self) except -1:
-        """Add to the server's count; see `truncated_datagrams()`."""
-        self.state.truncated += self.receiver.truncated
-        self.receiver.truncated = 0
-        return 0
 
     cdef Took after_error(self, error) except *:
         """What an OSError out of accept, or out of get_request(), means for the loop."""
-        if self.listener_is_closed():
-            return CLOSED
+        outcome = outcome_of(error)
         if self.socket_has_no_descriptor():
+            self.must_look = True
             self.retry_ns = fss_clock_now_ns() + FIRST_BACK_OFF_MS * NS_PER_MS
             return NOTHING
-        outcome = outcome_of(error)
-        if outcome is Outcome.CLOSED and self.source != FROM_METHOD:
-            return CLOSED
-        if outcome is Outcome.EXHAUSTED:
+        if outcome is Outcome.EXHAUSTED or (
+                outcome is Outcome.NOT_LISTENING and not self.listener.is_listening()):
+            self.must_look = True
             self.back_off(error)
             return NOTHING
         return NOTHING if self.source == FROM_METHOD else MORE
-
-    cdef bint listener_is_closed(self) except -1:
-        return self.socket_has_no_descriptor() and inode_of(self.fd) != self.inode
-
-    cdef bint socket_has_no_descriptor(self) except -1:
-        """Closed, or detached for a moment: `server.socket = wrap_socket(server.socket)`."""
-        sock = getattr(self.server, "socket", None)
-        return isinstance(sock, PlainSocket) and sock.fileno() < 0
 
     cdef int back_off(self, error) except -1:
         cdef int64_t now_ns = fss_clock_now_ns()
@@ -521,6 +595,9 @@ cdef class Loop:
     def run_once(self, timeout):
         """Serve one request, or time out.
 
+        Leaves the flags of the listener alone, and so waits in accept(2) if somebody else
+        was quicker: callers may share it with other processes, and have loops of their own.
+
         Args:
             timeout: seconds; None waits for ever.
         Returns:
@@ -528,27 +605,25 @@ cdef class Loop:
         Source: `socketserver.BaseServer.handle_request`.
         """
         cdef int64_t deadline_ns = NEVER_NS
-        cdef int fd
-        cdef Took took
         server = self.server
         if timeout is not None:
             wait_ms_of(timeout)  # refuses what the standard module refuses
             deadline_ns = fss_clock_now_ns() + <int64_t>(max(timeout, 0) * 1e9)
-        fd = self.fd = descriptor_of(server)
-        self.inode = inode_of(fd)
+        self.fd = descriptor_of(server)
         self.consult_shortcuts()
+        if self.source == FROM_LISTENER:
+            self.source = FROM_METHOD
+        self.guards_listener = False
         # Callers wait for the next one with a select() of their own.
         self.receive_limit = 1
         while True:
-            if self.leftovers() is not None or self.waiter.wait_once(fd, deadline_ns):
-                if not self.takes or (self.source == FROM_METHOD and self.leftovers() is None):
-                    if self.guards_listener:
-                        self.listener.keep_nonblocking()
+            if self.leftovers() is not None or self.waiter.wait_once(self.fd, deadline_ns):
+                if not self.takes and self.leftovers() is None:
                     return server._handle_request_noblock()
                 took = self.take()
                 if self.retry_ns:
                     self.waiter.wait_once(-1, self.retry_ns)
-                if took != NOTHING or self.retry_ns:
+                if took != NOTHING or self.retry_ns or self.source == FROM_METHOD:
                     return None
             if deadline_ns < fss_clock_now_ns():
                 return server.handle_timeout()

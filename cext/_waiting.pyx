@@ -2,12 +2,17 @@
 
 Rules: a Waiter belongs to the thread that waits; others call `wake()` alone. `with nogil`
 wraps the wait and nothing else. A signal ends a wait on the main thread, and its Python
-handler runs before the wait returns; see _signals.pyx.
+handler runs before the wait returns; see _signals.pyx. A wait returns after one sleep, and
+whoever called it looks at everything anew: a signal handler may have set the stop flag, or
+forked.
 
 Fact: a forked child shares its parent's epoll set and pipe. So both count as closed there.
+Without a descriptor to be had for a pipe nothing can wake a wait. Choice: it is cut short,
+and the pipe opened as soon as that works.
 """
 
 import threading
+from _thread import get_ident
 
 from libc.errno cimport EINTR, EMFILE, ENFILE
 from libc.stdint cimport INT64_MAX, int64_t
@@ -43,15 +48,17 @@ cdef extern from "fss_poller.h":
         fss_wake wake
         int owned_fd
     const char *fss_poller_name() noexcept nogil
-    int fss_poller_open(fss_poller *poller, int listener_fd) noexcept nogil
+    void fss_poller_open(fss_poller *poller, int listener_fd) noexcept nogil
     int fss_poller_watch_children(fss_poller *poller, int child_fd) noexcept nogil
     int fss_poller_wait(fss_poller *poller, bint with_listener, int wait_ms) noexcept nogil
     void fss_poller_close(fss_poller *poller) noexcept nogil
-    int fss_poller_wait_once(int fd, int wake_fd, int wait_ms) noexcept nogil
+    int fss_poller_wait_once(
+        int listener_fd, int wake_fd, int child_fd, int wait_ms) noexcept nogil
 
-# How often `wait_once()` looks for signals that cannot wake it; the standard module's poll
-# interval.
-cdef int SIGNAL_LOOK_MS = 500
+# How often to look for what cannot end a wait: the standard module's poll interval.
+cdef int LOOK_MS = 500
+# The same while requests wait for a thread or a child to become free.
+cdef int FULL_LOOK_MS = 20
 
 raise_if_error(fss_fork_watch())
 
@@ -82,8 +89,6 @@ cdef class Waiter:
     """Waits for a listener, a wake-up, children; or once, for any descriptor."""
 
     cdef fss_poller poller
-    # The descriptor that the poller waits for; not ours.
-    cdef int listener_fd
     cdef fss_wake lone_wake
     cdef bint in_main_thread
     cdef bint signals_are_taken
@@ -93,30 +98,27 @@ cdef class Waiter:
         self.poller.owned_fd = -1
         self.poller.wake.read_fd = self.poller.wake.write_fd = -1
         self.lone_wake.read_fd = self.lone_wake.write_fd = -1
-        self.forks_seen = fss_fork_count()
-        self.in_main_thread = threading.current_thread() is threading.main_thread()
+        self.look_who_waits()
 
     def __dealloc__(self):
         fss_poller_close(&self.poller)
         fss_wake_close(&self.lone_wake)
 
-    def open(self, int listener_fd):
-        """Open the poller for a listener, anew after a fork.
-
-        Without a descriptor to be had it stays closed, and `wait()` ticks.
-        """
-        cdef int error
-        fss_poller_close(&self.poller)
+    cdef int look_who_waits(self) except -1:
         self.forks_seen = fss_fork_count()
-        self.in_main_thread = threading.current_thread() is threading.main_thread()
-        self.listener_fd = listener_fd
-        error = fss_poller_open(&self.poller, listener_fd)
-        if error != -EMFILE and error != -ENFILE:
-            raise_if_error(error)
+        self.in_main_thread = threading.main_thread().ident == get_ident()
+        return 0
+
+    def open(self, int listener_fd):
+        """Begin to wait for this listener: at first, after a fork, for another one."""
+        fss_poller_close(&self.poller)
+        self.look_who_waits()
+        fss_poller_open(&self.poller, listener_fd)
 
     @property
-    def is_open(self):
-        """Whether there is a poller of this process."""
+    def can_be_woken(self):
+        """Whether `wake()` works: not without a descriptor for the pipe, nor in a forked
+        child, until it is opened again."""
         return self.poller.wake.read_fd >= 0 and self.forks_seen == fss_fork_count()
 
     def wake(self):
@@ -125,13 +127,13 @@ cdef class Waiter:
             fss_wake_signal(&self.poller.wake)
 
     def watch_children(self, int child_fd):
-        """Wake up, too, when `child_fd` becomes readable; False where that is not possible:
-        this poller cannot, it is closed, or so is the descriptor by now."""
-        return (self.poller.wake.read_fd >= 0
-                and fss_poller_watch_children(&self.poller, child_fd) >= 0)
+        """Wake up, too, when `child_fd` becomes readable; False where that is not possible,
+        or the descriptor is closed by now. -1: for none."""
+        return fss_poller_watch_children(&self.poller, child_fd) >= 0
 
     def wait(self, bint with_listener, int64_t deadline_ns, int tick_ms):
-        """Sleep once: a set of FSS_READY_*, 0 on time-out or after a signal.
+        """Sleep once: a set of FSS_READY_*, 0 on time-out, after a signal, or at any time
+        while `can_be_woken` is false.
 
         tick_ms is how often to look for what cannot end the wait; -1 where nobody says.
         """
@@ -139,12 +141,8 @@ cdef class Waiter:
         cdef bint owned
         cdef int wait_ms = wait_ms_until(deadline_ns)
         if self.poller.wake.read_fd < 0:
-            wait_ms = shorter_ms(wait_ms, SIGNAL_LOOK_MS if tick_ms < 0 else tick_ms)
-            with nogil:
-                ready = fss_poller_wait_once(
-                    self.listener_fd if with_listener else -1, -1, wait_ms)
-            PyErr_CheckSignals()
-            return ready_or_interrupted(ready)
+            wait_ms = shorter_ms(wait_ms, LOOK_MS if with_listener else FULL_LOOK_MS)
+            wait_ms = shorter_ms(wait_ms, tick_ms)
         if not self.in_main_thread:
             with nogil:
                 ready = fss_poller_wait(&self.poller, with_listener, wait_ms)
@@ -154,11 +152,13 @@ cdef class Waiter:
         if ready == 0 and wait_ms != 0:
             owned = self.listen_for_signals(&self.poller.wake)
             if not owned:
-                wait_ms = shorter_ms(wait_ms, tick_ms)
+                wait_ms = shorter_ms(shorter_ms(wait_ms, LOOK_MS), tick_ms)
             try:
                 PyErr_CheckSignals()
-                with nogil:
-                    ready = fss_poller_wait(&self.poller, with_listener, wait_ms)
+                # A child that a handler forked must not sleep on what is its parent's.
+                if self.forks_seen == fss_fork_count():
+                    with nogil:
+                        ready = fss_poller_wait(&self.poller, with_listener, wait_ms)
             finally:
                 if owned:
                     stop_listening_for_signals()
@@ -173,14 +173,17 @@ cdef class Waiter:
         cdef int ready
         cdef int wait_ms = wait_ms_until(deadline_ns)
         PyErr_CheckSignals()
+        if self.forks_seen != fss_fork_count():
+            self.close()
+            self.look_who_waits()
         if self.in_main_thread:
             with nogil:
-                ready = fss_poller_wait_once(fd, -1, 0)
+                ready = fss_poller_wait_once(fd, -1, -1, 0)
             if ready == 0 and wait_ms != 0:
                 ready = self.wait_for_signals_too(fd, wait_ms)
         else:
             with nogil:
-                ready = fss_poller_wait_once(fd, -1, wait_ms)
+                ready = fss_poller_wait_once(fd, -1, -1, wait_ms)
         PyErr_CheckSignals()
         ready = ready_or_interrupted(ready)
         if ready & FSS_READY_WAKE:
@@ -196,11 +199,11 @@ cdef class Waiter:
             fss_wake_open(&self.lone_wake)
         owned = self.listen_for_signals(&self.lone_wake)
         if not owned:
-            wait_ms = shorter_ms(wait_ms, SIGNAL_LOOK_MS)
+            wait_ms = shorter_ms(wait_ms, LOOK_MS)
         try:
             PyErr_CheckSignals()
             with nogil:
-                ready = fss_poller_wait_once(fd, self.lone_wake.read_fd, wait_ms)
+                ready = fss_poller_wait_once(fd, self.lone_wake.read_fd, -1, wait_ms)
         finally:
             if owned:
                 stop_listening_for_signals()

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef __linux__
@@ -25,19 +26,55 @@ static int open_pipe(int fds[2])
 
 int fss_wake_open(struct fss_wake *wake)
 {
+    struct stat pipe_stat;
     int fds[2];
     int error = open_pipe(fds);
-    wake->read_fd = error ? -1 : fds[0];
-    wake->write_fd = error ? -1 : fds[1];
-    return error;
+
+    *wake = (struct fss_wake)FSS_WAKE_CLOSED;
+    if (error)
+        return error;
+    if (fstat(fds[0], &pipe_stat) < 0) {
+        error = -errno;
+        close(fds[0]);
+        close(fds[1]);
+        return error;
+    }
+    *wake = (struct fss_wake){fds[0], fds[1], pipe_stat.st_dev, pipe_stat.st_ino};
+    if (!fss_wake_leaves_descriptors(wake)) {
+        fss_wake_close(wake);
+        return -EMFILE;
+    }
+    return 0;
+}
+
+int fss_wake_leaves_descriptors(const struct fss_wake *wake)
+{
+    int spare = fcntl(wake->read_fd, F_DUPFD_CLOEXEC, 0);
+    if (spare < 0)
+        return 0;
+    close(spare);
+    return 1;
+}
+
+static int is_pipe(const struct fss_wake *wake, int fd)
+{
+    struct stat found;
+    return fd >= 0 && fstat(fd, &found) == 0 && found.st_ino == wake->inode &&
+           found.st_dev == wake->device;
+}
+
+int fss_wake_is_intact(const struct fss_wake *wake)
+{
+    return is_pipe(wake, wake->read_fd) && is_pipe(wake, wake->write_fd);
 }
 
 void fss_wake_signal(const struct fss_wake *wake)
 {
     int saved_errno = errno;
     /* A full pipe (EAGAIN) holds wake-ups enough: nothing is lost. */
-    while (wake->write_fd >= 0 && write(wake->write_fd, "", 1) < 0 && errno == EINTR)
-        ;
+    if (is_pipe(wake, wake->write_fd))
+        while (write(wake->write_fd, "", 1) < 0 && errno == EINTR)
+            ;
     errno = saved_errno;
 }
 
@@ -52,9 +89,9 @@ void fss_wake_drain(const struct fss_wake *wake)
 
 void fss_wake_close(struct fss_wake *wake)
 {
-    if (wake->read_fd >= 0)
+    if (is_pipe(wake, wake->read_fd))
         close(wake->read_fd);
-    if (wake->write_fd >= 0)
+    if (is_pipe(wake, wake->write_fd))
         close(wake->write_fd);
-    wake->read_fd = wake->write_fd = -1;
+    *wake = (struct fss_wake)FSS_WAKE_CLOSED;
 }

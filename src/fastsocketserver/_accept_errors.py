@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import errno
+import sys
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Outcome(enum.Enum):
 
     SKIPPED = "that peer has gone; there may be others"
     EXHAUSTED = "nothing can be accepted for now; back off"
-    CLOSED = "there is no listener any more; stop serving"
+    NOT_LISTENING = "the same if there is no listener; otherwise about one peer"
 
 
 def _named(*names: str) -> frozenset[int]:
@@ -29,12 +30,10 @@ def _named(*names: str) -> frozenset[int]:
 
 
 ACCEPT_ERRORS = {
-    # The second line: a socket that does not listen (yet). It stays "ready" for ever.
-    Outcome.EXHAUSTED: _named(
-        "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM",
-        "EINVAL", "EOPNOTSUPP",
-    ),
-    Outcome.CLOSED: _named("EBADF", "ENOTSOCK"),
+    Outcome.EXHAUSTED: _named("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"),
+    # A socket that does not listen (yet), and a number that is no open socket (any more),
+    # stay "ready" for ever.
+    Outcome.NOT_LISTENING: _named("EINVAL", "EOPNOTSUPP", "EBADF", "ENOTSOCK"),
 }  # fmt: skip
 
 _OUTCOME_BY_ERRNO = {
@@ -48,12 +47,26 @@ def outcome_of(error: OSError) -> Outcome:
 
 
 def report_exhaustion(server: Any, error: OSError, next_try_ms: int) -> None:
-    """One record on the logger `fastsocketserver`; the loop sees to it that it is rare."""
-    import logging  # only here: most servers never come to this
+    """One record on the logger `fastsocketserver`; the loop sees to it that it is rare.
 
-    logging.getLogger("fastsocketserver").warning(
-        "cannot accept on %r: %s; next try in %d ms",
-        getattr(server, "server_address", None),
-        error,
-        next_try_ms,
-    )
+    Nothing is imported here, since there may be no descriptor to read a module with. A program
+    that has not imported `logging` has no handler either, and gets what logging's handler of
+    last resort does: the message on stderr. So it does when its own handlers fail, as one
+    that wants to open its file now.
+    """
+    address = getattr(server, "server_address", None)
+    message = f"cannot accept on {address!r}: {error}; next try in {next_try_ms} ms"
+    logging: Any = sys.modules.get("logging")
+    if hasattr(logging, "getLogger"):  # else not imported to its end
+        try:
+            logging.getLogger("fastsocketserver").warning("%s", message)
+        except Exception as failure:
+            message += f" (logging failed: {failure!r})"
+        else:
+            return
+    if sys.stderr is None:  # under pythonw, say
+        return
+    try:
+        print(message, file=sys.stderr)
+    except (OSError, ValueError):
+        return  # closed, or full: there is nobody to tell

@@ -22,6 +22,14 @@ def wake_loops(server: Any) -> None:
             loop.wake()
 
 
+def tell_loops_of_close(server: Any) -> None:
+    """Let running loops end, unless the server has another listener by then. Any thread."""
+    state = state_if_any(server)
+    if state is not None:
+        for loop in state.loops:
+            loop.server_was_closed()
+
+
 def standard_class(server: Any, name: str) -> Any:
     """The standard module's class of that name that `server` is an instance of.
 

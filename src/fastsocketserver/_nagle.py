@@ -41,6 +41,19 @@ def set_nodelay(listener: Any, connection: Any) -> None:
             return  # the peer has gone already; the handler will find that out
 
 
+def accept_connection(server: Any) -> tuple[Any, Any]:
+    """Accept from `server.socket` what is there, or wait for it if that socket would.
+
+    Returns: `(socket, address)`, with TCP_NODELAY as the server's handler wants it.
+    Raises: OSError: there is no connection after all.
+    """
+    listener = server.socket
+    connection, address = listener.accept()
+    if wants_nodelay(server.RequestHandlerClass):
+        set_nodelay(listener, connection)
+    return connection, address
+
+
 _STOCK_HANDLERS: set[type] = {socketserver.StreamRequestHandler}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import socketserver
 
-from fastsocketserver._base import BaseServer, wake_loops
-from fastsocketserver._nagle import set_nodelay, wants_nodelay
+from fastsocketserver._base import BaseServer, tell_loops_of_close
+from fastsocketserver._nagle import accept_connection
+from fastsocketserver._state import state_if_any
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ class TCPServer(socketserver.TCPServer, BaseServer):
         Source: `socketserver.TCPServer.server_close`.
         """
         self.socket.close()
-        wake_loops(self)
+        tell_loops_of_close(self)
 
     def fileno(self) -> int:
         """The listener's descriptor, -1 when closed; read once, when serving starts.
@@ -94,7 +96,10 @@ class TCPServer(socketserver.TCPServer, BaseServer):
         return self.socket.fileno()
 
     def get_request(self) -> tuple[Any, Any]:
-        """Accept one connection.
+        """Accept one connection, waiting for it if the listener is blocking.
+
+        It also waits where that is non-blocking only because `serve_forever()` runs: for a
+        handler, or another thread, that wants a further connection.
 
         Returns:
             `(socket, address)`: the caller closes the socket. It is blocking, and has
@@ -104,11 +109,15 @@ class TCPServer(socketserver.TCPServer, BaseServer):
 
         Source: `socketserver.TCPServer.get_request`.
         """
-        listener = self.socket
-        connection, address = listener.accept()
-        if wants_nodelay(self.RequestHandlerClass):
-            set_nodelay(listener, connection)
-        return connection, address
+        while True:
+            try:
+                return accept_connection(self)
+            except BlockingIOError:
+                if not _is_kept_nonblocking(self):
+                    raise
+            poll = select.poll()
+            poll.register(self.socket, select.POLLIN)
+            poll.poll()
 
     def shutdown_request(self, request: Any) -> None:
         """Tell the peer that no more comes, then `close_request()`.
@@ -127,3 +136,12 @@ class TCPServer(socketserver.TCPServer, BaseServer):
         Source: `socketserver.TCPServer.close_request`.
         """
         request.close()
+
+
+def _is_kept_nonblocking(server: Any) -> bool:
+    """Whether a loop of ours keeps the listener non-blocking underneath; in this process, or in
+    the one that forked it."""
+    state = state_if_any(server)
+    return state is not None and any(
+        loop.keeps_nonblocking(server.socket) for loop in state.loops
+    )
