@@ -146,6 +146,14 @@ cdef int hooks_on_instance(server) except -1:
     return bits
 
 
+cdef object first_of(queue):
+    """Take the first of a queue that other threads take from, too; None when it is empty."""
+    try:
+        return queue.popleft()
+    except IndexError:
+        return None
+
+
 cdef class Loop:
     """One call of `serve_forever()` or `handle_request()` on `server`."""
 
@@ -504,6 +512,8 @@ cdef class Loop:
             if queue is not None:
                 native = self.source != FROM_METHOD
                 pair = self.take_leftover(queue)
+                if pair is None:
+                    return NOTHING
             elif self.source == FROM_LISTENER:
                 native = True
                 pair = self.listener.accept(self.nodelay)
@@ -536,22 +546,25 @@ cdef class Loop:
             server._handle_request_noblock()
         finally:
             os.set_blocking(fd, blocking)
-        if queue and len(queue) == waiting:
-            dispatch(server, *queue.popleft())
+        if len(queue) == waiting:
+            pair = first_of(queue)
+            if pair is not None:
+                dispatch(server, *pair)
         return 0
 
     cdef object take_leftover(self, queue):
-        """A datagram taken before; an override has it from the stock method, if it asks."""
+        """A datagram taken before; an override has it from the stock method, if it asks.
+        None: another thread was quicker."""
         server = self.server
         if self.source != FROM_METHOD:
-            return queue.popleft()
+            return first_of(queue)
         fd = server.socket.fileno()
         blocking = os.get_blocking(fd)
         os.set_blocking(fd, False)  # an override that reads the socket finds nothing there
         try:
             return server.get_request()
         except BlockingIOError:
-            return queue.popleft()
+            return first_of(queue)
         finally:
             os.set_blocking(fd, blocking)
 
@@ -564,7 +577,7 @@ cdef class Loop:
         if self.receiver.truncated:
             self.state.truncated += self.receiver.truncated
             self.receiver.truncated = 0
-        return queue.popleft() if queue else None
+        return first_of(queue)
 
     cdef Took after_error(self, error) except *:
         """What an OSError out of accept, or out of get_request(), means for the loop."""

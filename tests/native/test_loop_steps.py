@@ -1,0 +1,97 @@
+"""Single steps of the loop that no program shows when all goes well."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+
+import pytest
+
+from fastsocketserver._state import state_of
+from support.clients import connect, exchange, read_to_end
+from support.idle import wait_until_asleep
+from support.serving import Loop, serving
+from support.waiting import wait_until
+
+HOUR_S = 3600
+
+
+@pytest.mark.parametrize("base", ["TCPServer", "ThreadingTCPServer"])
+def test_client_that_comes_with_the_stop_is_not_served(server_of, base):
+    """bpo-35017: who waits in the backlog is not ours any more."""
+    served = []
+    server = server_of(base, lambda request, *_: served.append(1))
+    loop = Loop(server, HOUR_S)
+    exchange(server)
+    wait_until_asleep(loop.thread)
+    vars(server)["_BaseServer__shutdown_request"] = True  # wakes nobody
+    with connect(server):
+        loop.join()
+    assert len(served) == 1
+
+
+def test_back_off_begins_anew_after_a_success(server_of, caplog):
+    """Else the first try after each short shortage would wait as long as the last one."""
+    caplog.set_level(logging.WARNING, "fastsocketserver")
+    failures = [errno.EMFILE] * 4
+
+    def get_request(self):
+        if failures:
+            raise OSError(failures.pop(), "none left")
+        return self.socket.accept()
+
+    server = server_of("TCPServer", get_request=get_request)
+    with serving(server, HOUR_S):
+        assert exchange(server) == b"ok"
+        assert not failures
+        state_of(server).next_log_ns = 0
+        failures.append(errno.EMFILE)
+        assert exchange(server) == b"ok"
+    assert [record.getMessage().rsplit("in ")[-1] for record in caplog.records] == ["5 ms"] * 2
+
+
+def test_datagram_that_another_thread_takes_first_is_not_missed(server_of):
+    """The queue said that there is one, and has none when it is asked."""
+
+    class Emptied:
+        """What another thread has emptied in between."""
+
+        def __len__(self):
+            return 1
+
+        def popleft(self):
+            raise IndexError
+
+    server = server_of("UDPServer")
+    state_of(server).pending = Emptied()
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.sendto(b"there", server.server_address)
+        (data, _), _ = server.get_request()
+    assert data == b"there"
+
+
+def test_batch_ends_after_64_requests_for_service_actions_to_have_its_turn(server_of):
+    """However many clients wait."""
+    turns = []
+    server = server_of(
+        "TCPServer",
+        lambda request, client_address, server: turns.append("request"),
+        service_actions=lambda self: turns.append("actions"),
+    )
+    clients = [connect(server) for _ in range(130)]
+    with serving(server, HOUR_S):
+        for client in clients:
+            with client:
+                assert read_to_end(client) == b""
+        wait_until(lambda: turns[-1] == "actions")
+    runs = "".join(turn[0] for turn in turns).split("a")
+    assert max(map(len, runs)) == 64
+
+
+def test_loop_registers_and_leaves_no_trace(server_of):
+    server = server_of("TCPServer")
+    with serving(server):
+        assert exchange(server) == b"ok"
+        assert len(state_of(server).loops) == 1
+    assert state_of(server).loops == []
