@@ -30,6 +30,7 @@ cdef object internet_families = (socket.AF_INET, socket.AF_INET6)
 cdef object bare_socket = _socket.socket.__new__
 cdef object take_number = _socket.socket.__init__
 cdef object number_of = _socket.socket.fileno
+cdef object time_limit_of = _socket.socket.gettimeout
 
 
 cdef class Listener:
@@ -123,10 +124,14 @@ cdef class Listener:
         if not self.changed:
             return
         self.changed = 0
-        fd = self.sock.fileno()
+        fd = number_of(self.sock)
         # With a time-out of its own, Python wants it non-blocking.
-        if fd >= 0 and self.sock.gettimeout() is None:
+        if fd >= 0 and time_limit_of(self.sock) is None:
             fss_accept_set_blocking(fd)
+
+    def __del__(self):
+        """A signal handler's exception may have kept the loop from calling `release()`."""
+        self.release()
 
 
 def is_tcp(sock):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 
 import pytest
 
+from fastsocketserver._accept import Listener
 from fastsocketserver._state import state_of
 from support.clients import connect, exchange, read_to_end
 from support.idle import wait_until_asleep
@@ -95,3 +97,13 @@ def test_loop_registers_and_leaves_no_trace(server_of):
         assert exchange(server) == b"ok"
         assert len(state_of(server).loops) == 1
     assert state_of(server).loops == []
+
+
+def test_listener_that_is_dropped_leaves_the_socket_as_it_was(server_of):
+    """A signal handler's exception may keep the loop from giving the flag back."""
+    server = server_of("TCPServer")
+    listener = Listener(server.socket)
+    assert listener.accept(True) is None
+    assert not os.get_blocking(server.fileno())
+    del listener
+    assert os.get_blocking(server.fileno())
