@@ -55,7 +55,52 @@ def ours(server):
     loop.join(20)
     return not loop.is_alive()
 
-from fastsocketserver import install, installed, uninstall
+from fastsocketserver import _graft, install, installed, uninstall
+
+def state():
+    # What the classes have, in one word; installed() has to agree.
+    rows = {(cls, name) for cls, names in _graft.TABLE.items() for name in names}
+    word = {frozenset(): "none", frozenset(rows): "all"}.get(frozenset(changed()), "half")
+    return word if installed() == (word == "all") else f"{word}, installed() disagrees"
+
+def at_bytecode(number, act):
+    def trace(frame, event, arg):
+        nonlocal number
+        if frame.f_code.co_filename != _graft.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            number -= 1
+            if number == 0:
+                sys.settrace(None)
+                act()
+        return trace
+    sys.settrace(trace)
+
+def at_each_bytecode(call, act, again):
+    # call() again and again, with act() at another bytecode of the graft's module each
+    # time, as a signal handler may run there; again() in between. Each ending once.
+    endings, number, acted = set(), 0, [True]
+    def recorded():
+        acted.append(True)
+        act()
+    while acted:
+        again()
+        acted.clear()
+        number += 1
+        at_bytecode(number, recorded)
+        try:
+            call()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        endings.add(state())
+    assert number > 300, number  # it was there
+    return sorted(endings)
+
+def interrupt():
+    raise KeyboardInterrupt
 """
 
 
@@ -504,3 +549,201 @@ def test_missing_compiled_modules_are_named(tmp_path):
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ImportError: fastsocketserver's compiled modules cannot be loaded")
+
+
+# -- all or nothing -------------------------------------------------------------------------
+
+
+def test_install_with_warnings_as_errors_is_complete_when_it_raises():
+    """The warning comes when all is done, and names everything that was left alone."""
+    assert run("""
+        def own(self):
+            return "own"
+
+        socketserver.BaseServer.shutdown = socketserver.TCPServer.get_request = own
+        warnings.simplefilter("error")
+        try:
+            install()
+        except RuntimeWarning as warning:
+            print([name in str(warning) for name in ("shutdown", "TCPServer.get_request")])
+        print(state())
+        uninstall()
+        print(installed(), sorted(changed()))
+    """) == [
+        "[True, True]",
+        "all",
+        "False [('BaseServer', 'shutdown'), ('TCPServer', 'get_request')]",
+    ]
+
+
+def test_server_closed_while_served_stops_after_install_has_raised():
+    """Half of the methods would leave the loop asleep for ever."""
+    assert run("""
+        socketserver.BaseServer.handle_request = lambda self: None
+        warnings.simplefilter("error")
+        try:
+            install()
+        except RuntimeWarning:
+            pass
+        server = socketserver.TCPServer(("127.0.0.1", 0), reply)
+        loop = serve(server, 3600)
+        print(ask(server))
+        server.server_close()
+        loop.join(20)
+        print(loop.is_alive())
+    """) == ["ok", "False"]
+
+
+@pytest.mark.parametrize("question", ["installed", "install", "uninstall"])
+def test_warnings_hook_may_ask_and_act(question):
+    """No lock is held when a hook of the program runs."""
+    assert run(f"""
+        socketserver.BaseServer.shutdown = lambda self: None
+        calls = []
+
+        def hook(*args):
+            if not calls:
+                calls.append(None)
+                calls[0] = {question}()
+
+        warnings.showwarning = hook
+        install()
+        print(calls, installed())
+    """) == [
+        {"installed": "[True] True", "install": "[None] True", "uninstall": "[None] False"}[
+            question
+        ]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "act", "again", "endings"),
+    [
+        ("install", "interrupt", "uninstall", ["all", "none"]),
+        ("uninstall", "interrupt", "install", ["all", "none"]),
+        ("install", "uninstall", "uninstall", ["all", "none"]),
+        ("uninstall", "install", "install", ["all", "none"]),
+        ("install", "installed", "uninstall", ["all"]),
+    ],
+)
+def test_signal_at_any_bytecode_leaves_all_or_nothing(call, act, again, endings):
+    """A handler that raises, one that does the opposite, and one that asks."""
+    assert run(f"print(at_each_bytecode({call}, {act}, {again}))") == [str(endings)]
+
+
+def test_install_in_a_child_forked_during_one_works():
+    """No lock that another thread held at the fork."""
+    assert run("""
+        pids = []
+
+        def fork():
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    install()
+                    status = not installed()
+                    uninstall()
+                    os._exit(2 * status + bool(changed()))
+                finally:
+                    os._exit(9)
+            pids.append(pid)
+
+        at_bytecode(300, fork)
+        install()
+        sys.settrace(None)
+        print(installed(), [os.waitpid(pid, 0)[1] for pid in pids])
+    """) == ["True [0]"]
+
+
+def test_installed_is_true_when_all_that_can_be_is_ours():
+    """What the program has put there itself, before or after, is not ours to have."""
+    assert run("""
+        socketserver.BaseServer.serve_forever = lambda self: None
+        warnings.simplefilter("ignore")
+        install()
+        print(installed())
+        socketserver.BaseServer.shutdown = lambda self: None
+        print(installed())
+    """) == ["True", "True"]
+
+
+def test_installed_is_false_when_a_method_is_the_standard_one():
+    """Put back by the program; install() mends that."""
+    assert run("""
+        stock = socketserver.BaseServer.shutdown
+        install()
+        socketserver.BaseServer.shutdown = stock
+        print(installed())
+        install()
+        print(installed())
+        uninstall()
+        print(installed(), sorted(changed()))
+    """) == ["False", "True", "False []"]
+
+
+@pytest.mark.parametrize("name", ["shutdown", "serve_forever", "_BaseServer__shutdown_request"])
+def test_uninstall_in_a_mock_patch_ends_at_the_original(name):
+    """The mock has taken our method, and puts something back at its end."""
+    assert run(f"""
+        from unittest import mock
+        install()
+        with mock.patch.object(socketserver.BaseServer, "{name}", 1):
+            with mock.patch("socketserver.BaseServer.{name}") as inner:
+                with mock.patch.object(socketserver.TCPServer, "get_request"):
+                    uninstall()
+                    print(socketserver.BaseServer.{name} is inner)
+                print(socketserver.BaseServer.{name} is inner)
+            print(socketserver.BaseServer.{name})
+        print(installed(), sorted(changed()))
+    """) == ["True", "True", "1", "False []"]
+
+
+def test_uninstall_in_a_started_mock_patch_ends_at_the_original():
+    """The same for start() and stop(), and when it is used once more after that."""
+    assert run("""
+        from unittest import mock
+        install()
+        patch = mock.patch.multiple(socketserver.BaseServer, shutdown=1, handle_request=2)
+        patch.start()
+        uninstall()
+        patch.stop()
+        print(installed(), sorted(changed()))
+        install()
+        patch.start()
+        patch.stop()
+        print(installed())
+    """) == ["False []", "True"]
+
+
+def test_uninstall_again_takes_away_what_somebody_put_back():
+    """Who keeps our method and assigns it later is not known to uninstall()."""
+    assert run("""
+        install()
+        kept, socketserver.BaseServer.shutdown = socketserver.BaseServer.shutdown, None
+        uninstall()
+        socketserver.BaseServer.shutdown = kept
+        print(installed(), sorted(changed()))
+        uninstall()
+        print(sorted(changed()))
+    """) == ["False [('BaseServer', 'shutdown')]", "[]"]
+
+
+def test_install_when_a_class_was_replaced_in_the_module_grafts_the_standard_one():
+    """What others have imported, or derived from, is the standard class."""
+    assert run("""
+        standard = socketserver.TCPServer
+
+        class Own(standard):
+            pass
+
+        socketserver.TCPServer = Own
+        socketserver.UDPServer = None
+        warnings.simplefilter("error")
+        install()
+        print(installed(), vars(Own).keys() >= {"get_request"}, len(changed()) > 3)
+        server = http.server.HTTPServer(("127.0.0.1", 0), reply)
+        print(ours(server))
+        server.server_close()
+        uninstall()
+        print(sorted(changed()))
+    """) == ["True False True", "True", "[]"]
