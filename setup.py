@@ -35,6 +35,7 @@ setup(
             extension("_datagrams", "datagram"),
             extension("_loop", "clock"),
             extension("_pool", "fork"),
+            extension("_running"),
             extension("_shortcuts"),
             extension("_signals"),
             extension("_streams", "clock", "stream"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import fastsocketserver
@@ -33,10 +34,10 @@ def main(args: list[str]) -> int:
         args: without the program's name.
     Returns:
         the exit status; 2 for a wrong command line.
-    Raises:
-        BaseException: what leaves the program that was run.
     """
-    option, *rest = args or [""]
+    if not args:
+        return _refuse("no program")
+    option, *rest = args
     if option in ("-h", "--help"):
         print(HELP)
         return 0
@@ -47,13 +48,12 @@ def main(args: list[str]) -> int:
         return _check(rest)
     if option[:2] in ("-m", "-c"):
         return _run_option(option[:2], [option[2:], *rest] if option[2:] else rest)
-    if option != "-" and option[:1] in ("", "-"):
-        return _refuse(f"unknown option: {option}" if option else "no program")
+    if option[:1] == "-" and option != "-":
+        return _refuse(f"unknown option: {option}")
     from fastsocketserver import _program
 
     install()
-    _program.run_file(option, rest)
-    return 0
+    return _program.run_file(option, rest)
 
 
 def _run_option(option: str, rest: list[str]) -> int:
@@ -63,8 +63,7 @@ def _run_option(option: str, rest: list[str]) -> int:
 
     run = {"-m": _program.run_module, "-c": _program.run_command}[option]
     install()
-    run(rest[0], rest[1:])
-    return 0
+    return run(rest[0], rest[1:])
 
 
 def _check(targets: list[str]) -> int:
@@ -81,5 +80,12 @@ def _refuse(reason: str) -> int:
     return 2
 
 
+def _is_prompt_next() -> bool:
+    """Whether the interpreter (`-i`, PYTHONINSPECT) goes on when the program has ended."""
+    return bool(sys.flags.inspect and (sys.flags.interactive or os.isatty(0)))
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    _status = main(sys.argv[1:])
+    if _status and not _is_prompt_next():  # there, SystemExit is an exception like others
+        sys.exit(_status)

@@ -75,6 +75,7 @@ def at_bytecode(number, act):
                 sys.settrace(None)
                 act()
         return trace
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks for one at settrace()
     sys.settrace(trace)
 
 def at_each_bytecode(call, act, again):

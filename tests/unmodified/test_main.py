@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import marshal
 import py_compile
 import re
 import shutil
@@ -86,6 +88,35 @@ ENDINGS = {
         1 / 0
         """,
     "no excepthook": "import sys; del sys.excepthook; sys.exit(4)",
+    "no excepthook, exception": "import sys; del sys.excepthook; 1 / 0",
+    "excepthook None": "import sys; sys.excepthook = None; 1 / 0",
+    "excepthook that raises": """
+        import sys
+        def report(kind, value, tb):
+            raise KeyError('hook')
+        sys.excepthook = report
+        1 / 0
+        """,
+    "excepthook without arguments": "import sys; sys.excepthook = lambda: 0; 1 / 0",
+    "excepthook that is interrupted": """
+        import sys
+        def report(kind, value, tb):
+            raise KeyboardInterrupt
+        sys.excepthook = report
+        1 / 0
+        """,
+    "exception without a traceback": """
+        class Error(Exception):
+            __traceback__ = property()
+        raise Error
+        """,
+    "what is left at exit": """
+        import atexit, sys
+        def look():
+            print(sys.last_traceback.tb_next, sys.excepthook is sys.__excepthook__)
+        atexit.register(look)
+        1 / 0
+        """,
     "SIGINT": """
         import os, signal, time
         os.kill(os.getpid(), signal.SIGINT)
@@ -118,6 +149,28 @@ ENDINGS = {
     "main guard": "print(__name__ == '__main__', 'annotations' in globals())",
     "latin-1": b"# coding: latin-1\nprint(ascii('\xe9'))\n",
     "empty": "",
+    "not UTF-8": b"print(1)  # \xe9\n",
+    "UTF-16": "print(1)".encode("utf-16"),
+    "null byte": b"print(1)\0\n",
+    "unknown coding": b"# coding: no-such-coding\n",
+    "byte order mark and another coding": b"\xef\xbb\xbf# coding: latin-1\n",
+    "form feed and carriage return": b"\x0cprint(1)\rprint(2)\r\nprint('''a\r\nb''')\r\n",
+    "no line feed at the end": b"if 1:\n    print(1)",
+    "indented": b"if True:\n\tprint(1)\n        print(2)\n",
+}
+
+# Compiled files that are none, or of another Python, or cut off, or hold something else.
+HEADER = importlib.util.MAGIC_NUMBER + bytes(12)
+COMPILED = {
+    "empty": b"",
+    "source": b"print(1)\n",
+    "another Python's": b"\x33\x0d\x0d\x0a" + bytes(12),
+    "nothing but magic": HEADER[:4],
+    "cut in its header": HEADER[:9],
+    "cut after its header": HEADER,
+    "cut in its code": HEADER + b"\xe3",
+    "no code": HEADER + marshal.dumps(5),
+    "unknown flags": HEADER[:4] + b"\xff" * 12 + marshal.dumps(compile("1 / 0", "x", "exec")),
 }
 
 SPAWNING = """\
@@ -165,6 +218,14 @@ def assert_same(*args: str, flags: tuple[str, ...] = (), **options: object) -> t
     plain = observed(run_python(*flags, *args, **options))
     assert observed(run_with_us(*args, flags=flags, **options)) == plain
     return plain
+
+
+def write_program(path: Path, ending: str) -> None:
+    """A program that ends so."""
+    source = ENDINGS[ending]
+    if isinstance(source, str):
+        source = textwrap.dedent(source).lstrip("\n").encode()
+    path.write_bytes(source)
 
 
 # -- how it is started ----------------------------------------------------------------------
@@ -273,10 +334,7 @@ def test_program_runs_with_the_graft_in_place(tmp_path: Path, flag: list[str]) -
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_program_ends_the_same(tmp_path: Path, ending: str) -> None:
     """Exit status or signal, output and order of output, traceback to the letter."""
-    source = ENDINGS[ending]
-    if isinstance(source, str):
-        source = textwrap.dedent(source).lstrip("\n").encode()
-    (tmp_path / "program.py").write_bytes(source)
+    write_program(tmp_path / "program.py", ending)
     _, _, errors = assert_same("program.py", cwd=tmp_path)
     assert "fastsocketserver" not in errors
     assert "runpy" not in errors
@@ -291,6 +349,108 @@ def test_module_and_command_end_the_same(tmp_path: Path, ending: str) -> None:
     assert "fastsocketserver" not in errors
     assert_same("-c", source, cwd=tmp_path)
     assert_same("-", input=source, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".pyc", ".dat"])
+@pytest.mark.parametrize("content", COMPILED)
+def test_broken_compiled_file_ends_the_same(tmp_path: Path, content: str, suffix: str) -> None:
+    """Known by its name, or by its first two bytes."""
+    (tmp_path / f"program{suffix}").write_bytes(COMPILED[content])
+    _, _, errors = assert_same(f"program{suffix}", cwd=tmp_path)
+    assert "fastsocketserver" not in errors
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["falls off", "exit 3", "exit text", "exception", "syntax error", "not UTF-8",
+     "excepthook None", "excepthook that exits", "excepthook that raises"],
+)  # fmt: skip
+def test_interactive_prompt_follows_the_same(tmp_path: Path, ending: str) -> None:
+    """`-i` shows a SystemExit, and goes on in the program's `__main__`."""
+    write_program(tmp_path / "program.py", ending)
+    (tmp_path / "package").mkdir()
+    write_program(tmp_path / "package" / "__main__.py", ending)
+    asked = "import sys; print(__name__, getattr(sys, 'last_value', None))\nsys.exit(5)\n"
+    for args in (["program.py"], ["-m", "program"], ["package"], ["missing.py"]):
+        _, output, errors = assert_same(*args, flags=("-i",), input=asked, cwd=tmp_path)
+        assert "__main__" in output
+        assert "fastsocketserver" not in errors
+
+
+@pytest.mark.parametrize("flags", [(), ("-i",)], ids=["", "-i"])
+@pytest.mark.parametrize(
+    "args",
+    [["missing.py"], ["./missing.py"], ["{here}/missing.py"], ["{here}/facts.py"], ["{here}"],
+     [""], ["."], [".."], ["-c", "import sys; print(sys.path)"], ["-m", "missing"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_program_in_a_removed_directory_is_run_the_same(
+    place: Path, tmp_path: Path, args: list[str], flags: tuple[str, ...]
+) -> None:
+    """Where there is no working directory any more."""
+
+    def observe(*prefix: str) -> tuple[int, str, str]:
+        removed = tmp_path / "removed"
+        removed.mkdir()
+        command = ["sh", "-c", 'rmdir ../removed && exec "$@"', "sh", sys.executable]
+        named = [arg.format(here=place) for arg in args]
+        process = subprocess.run(
+            [*command, *flags, *prefix, *named],
+            cwd=removed,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            input="print(1)\n",
+            check=False,
+        )
+        assert not removed.exists()
+        return observed(process)
+
+    assert observe("-m", "fastsocketserver") == observe()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [[""], ["", "a"], ["."], ["./"], ["-c", ""], ["-c", " "], ["-m", ""], ["-m", "."],
+     ["-m", ".a"], ["-m", "sys"], ["facts.py/"], ["facts.py/x"], ["/dev/null"], ["a\nb"],
+     ["\udcff.py"], ["-c", "print('\udcff')"], ["a" * 300], ["-", ""], ["-c", "0", "", "-x"]],
+    ids=ascii,
+)  # fmt: skip
+def test_odd_argument_is_taken_the_same(place: Path, args: list[str]) -> None:
+    """Empty ones, directories, files that are none."""
+    assert_same(*args, cwd=place, input="")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["  print(1)\n  print(2)", "\n\tif 1:\n\t  print('''\n\t\t\n \n\tx''')\n", " 1\n\t2",
+     "x\n y"],
+    ids=ascii,
+)  # fmt: skip
+def test_indented_command_is_taken_the_same(command: str) -> None:
+    """Python 3.14 and newer take the margin away; older ones refuse it."""
+    assert_same("-c", command)
+
+
+@pytest.mark.parametrize(
+    ("source", "dedented"),
+    [
+        ("\n", "\n"),
+        ("  a\n  b\n", "a\nb\n"),
+        ("  a\n    b\n\n   \n", "a\n  b\n\n\n"),
+        ("    a\n  b\n", "  a\nb\n"),
+        ("\t a\n\tb\n", " a\nb\n"),
+        ("\ta\n b\n", "\ta\n b\n"),
+        ("a\n  \n  b\n", "a\n  \n  b\n"),
+        ("  \x0ca\n  b\n", "\x0ca\nb\n"),
+    ],
+)
+def test_dedent_takes_away_what_all_lines_begin_with(source: str, dedented: str) -> None:
+    """As `_PyUnicode_Dedent()`: blanks and tabs; lines of nothing else do not count."""
+    from fastsocketserver._program import dedent
+
+    assert dedent(source) == dedented
 
 
 def test_interrupted_program_dies_of_sigint(tmp_path: Path) -> None:
