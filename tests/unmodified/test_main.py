@@ -535,6 +535,72 @@ def test_missing_compiled_modules_are_named(tmp_path: Path) -> None:
     assert "fastsocketserver's compiled modules cannot be loaded" in last_line
 
 
+# -- child processes and modules, as docs/unmodified-programs.md has them -------------------
+
+STARTED_AGAIN = """\
+import os, socketserver, subprocess, sys
+
+print(socketserver.BaseServer.serve_forever.__module__, flush=True)
+if "AGAIN" not in os.environ:
+    subprocess.run([sys.executable, *{arguments}], env={{**os.environ, "AGAIN": "1"}})
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "child"),
+    [("sys.orig_argv[1:]", "fastsocketserver._base"), ("sys.argv", "socketserver")],
+)
+def test_reloader_starts_a_child_with_what_it_was_started_with(
+    tmp_path: Path, arguments: str, child: str
+) -> None:
+    """Werkzeug does the first, Django and bottle the second."""
+    (tmp_path / "program.py").write_text(STARTED_AGAIN.format(arguments=arguments))
+    process = run_with_us("program.py", "argument", cwd=tmp_path)
+    assert observed(process) == (0, f"fastsocketserver._base\n{child}\n", "")
+
+
+SHADOWING = """\
+import sys
+
+for name in sorted(sys.stdlib_module_names):
+    try:
+        module = __import__(name)
+    except ImportError:
+        continue  # a standard one that misses others, whose names are taken here
+    if hasattr(module, "SHADOW"):
+        print(name)
+"""
+
+
+def shadowed(python: str, place: Path, *prefix: str) -> set[str]:
+    """The modules next to a script that it can import in place of standard ones."""
+    process = run_python(*prefix, str(place / "script.py"), python=python, cwd="/")
+    assert process.returncode == 0, process.stderr
+    return set(process.stdout.split())
+
+
+def test_document_lists_the_modules_that_are_imported_first(tmp_path: Path) -> None:
+    """A bare interpreter, with all that a program could shadow next to its script."""
+    python = str(make_environment(tmp_path / "env", str(PACKAGE.parent)))
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "script.py").write_text(SHADOWING)
+    for name in sys.stdlib_module_names:
+        (place / f"{name}.py").write_text("SHADOW = True\n")
+    lost = shadowed(python, place) - shadowed(python, place, "-m", "fastsocketserver")
+
+    text = DOCUMENT.read_text()
+    listed = text.partition("imported first: begin -->")[2].partition("<!--")[0]
+    names = {
+        name
+        for name, minor in re.findall(r"`(\w+)`(?: \(before 3\.(\d+)\))?", listed)
+        if not minor or sys.version_info < (3, int(minor))
+    }
+    assert {name for name in lost if not name.startswith("_")} == {
+        name for name in names if name not in sys.builtin_module_names
+    }
+
+
 # -- the environment switch of docs/unmodified-programs.md ----------------------------------
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "unmodified-programs.md"
