@@ -22,6 +22,8 @@ cdef extern from "<stdio.h>":
 cdef extern from "Python.h":
     ctypedef struct PyCompilerFlags:
         int cf_flags
+        int cf_feature_version
+    int PY_MINOR_VERSION
     int PyCF_IGNORE_COOKIE
     int PyRun_SimpleFileExFlags(FILE *, const char *, int, PyCompilerFlags *)
     int PyRun_SimpleStringFlags(const char *, PyCompilerFlags *)
@@ -69,7 +71,7 @@ def run_stdin():
 
 def run_command(str command):
     """Run the text after `-c`."""
-    cdef PyCompilerFlags flags = [PyCF_IGNORE_COOKIE]
+    cdef PyCompilerFlags flags = [PyCF_IGNORE_COOKIE, PY_MINOR_VERSION]
     cdef PyObject *text = PyUnicode_AsUTF8String(<PyObject *>command)
     if text is NULL:
         PySys_WriteStderr("Unable to decode the command from the command line:\n")

@@ -90,7 +90,8 @@ def _run_script(path: str) -> int:
 
 
 def _refuse(reason: str, status: int) -> int:
-    print(f"{sys.executable}: {reason}", file=sys.stderr)
+    if sys.stderr is not None:  # closed by who started us; print() would take stdout
+        print(f"{sys.executable}: {reason}", file=sys.stderr)
     return status
 
 

@@ -410,6 +410,28 @@ def test_program_in_a_removed_directory_is_run_the_same(
     assert observe("-m", "fastsocketserver") == observe()
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_program_with_closed_streams_ends_the_same(place: Path, closed: str) -> None:
+    """Services may be started without; what is said goes nowhere else then."""
+    (place / "exception.py").write_text("print(1)\n1 / 0\n")
+    for program in ("missing.py", "exception.py", "-"):
+        command = [f'exec "$@" {closed}', "sh", sys.executable]
+        plain, ours = (
+            subprocess.run(
+                ["sh", "-c", *command, *prefix, program],
+                cwd=place,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                timeout=DEADLINE_S,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+            for prefix in ([], ["-m", "fastsocketserver"])
+        )
+        assert observed(ours) == observed(plain)
+
+
 @pytest.mark.parametrize(
     "args",
     [[""], ["", "a"], ["."], ["./"], ["-c", ""], ["-c", " "], ["-m", ""], ["-m", "."],
