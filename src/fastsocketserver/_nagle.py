@@ -24,8 +24,10 @@ def wants_nodelay(handler: Any) -> bool:
     False only if the handler is a class that says `disable_nagle_algorithm = False` itself,
     or inherits that from a class other than the stock `StreamRequestHandler`.
     """
-    for cls in getattr(handler, "__mro__", ()):
-        if cls in _STOCK_HANDLERS:
+    if not issubclass(type(handler), type):
+        return True  # and it may answer to any name: neither `__mro__` nor `__class__` tells
+    for cls in handler.__mro__:
+        if any(cls is stock for stock in _STOCK_HANDLERS):  # it need not be hashable
             return True
         if _ATTRIBUTE in cls.__dict__:
             return bool(cls.__dict__[_ATTRIBUTE])
@@ -54,10 +56,10 @@ def accept_connection(server: Any) -> tuple[Any, Any]:
     return connection, address
 
 
-_STOCK_HANDLERS: set[type] = {socketserver.StreamRequestHandler}
+_STOCK_HANDLERS: list[type] = [socketserver.StreamRequestHandler]
 
 
 def add_stock_handler(handler: type) -> type:
     """Class decorator: `handler`'s own attribute is a default, not a wish."""
-    _STOCK_HANDLERS.add(handler)
+    _STOCK_HANDLERS.append(handler)
     return handler

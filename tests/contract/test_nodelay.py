@@ -1,9 +1,11 @@
-"""Socket options of a connection that cannot be set."""
+"""TCP_NODELAY: connections that refuse it, handlers that are asked whether they want it."""
 
 from __future__ import annotations
 
 import errno
 import socket
+import socketserver
+import unittest.mock
 
 import pytest
 
@@ -35,3 +37,51 @@ def test_connection_that_refuses_nodelay_is_served(make_server, base):
     server.socket = Listener(fileno=server.socket.detach())
     with serving(server):
         assert exchange(server) == b"ok"
+
+
+class Answering:
+    """A handler that is no class, and has an answer to any name: a proxy, a mock, an RPC."""
+
+    def __init__(self, answer):
+        self._answer = answer
+
+    def __getattr__(self, name):
+        return self._answer
+
+    def __call__(self, request, client_address, server):
+        request.sendall(b"ok")
+
+
+class Unhashable(type):
+    """Its classes compare equal to nothing, and have no hash."""
+
+    def __eq__(cls, other):
+        return False
+
+    __hash__ = None
+
+
+class Odd(metaclass=Unhashable):
+    def __init__(self, request, client_address, server):
+        request.sendall(b"ok")
+
+
+HANDLERS = {
+    "answers None": Answering(None),
+    "answers an object": Answering(object()),
+    "answers classes": Answering((Odd,)),
+    "class without a hash": Odd,
+    "mock of a class": unittest.mock.create_autospec(
+        socketserver.StreamRequestHandler,
+        side_effect=lambda request, *_: request.sendall(b"ok"),
+    ),
+}
+
+
+@pytest.mark.parametrize("base", ["TCPServer", "ThreadingTCPServer"])
+@pytest.mark.parametrize("handler", HANDLERS.values(), ids=HANDLERS)
+def test_handler_of_any_kind_is_called(make_server, base, handler):
+    """It is a callable, and nothing else is known of it."""
+    server = make_server(base, handler=handler)
+    with serving(server):
+        assert [exchange(server) for _ in range(3)] == [b"ok"] * 3
