@@ -18,6 +18,7 @@ import socket as socket_module
 import traceback
 from collections import deque
 
+from cpython.dict cimport PyDict_Contains
 from libc.stdint cimport INT64_MAX, int64_t
 
 from fastsocketserver._accept import Listener
@@ -140,9 +141,9 @@ cdef object file_behind(int fd):
 cdef int hooks_on_instance(server) except -1:
     """Which hooks are overridden on the instance: a set of bits."""
     cdef int bits = 0
-    attributes = server.__dict__
+    attributes = server.__dict__  # maybe a subclass of dict, whose methods Python skips too
     for hook in HOOKS:
-        bits = 2 * bits + (hook in attributes)
+        bits = 2 * bits + PyDict_Contains(attributes, hook)
     return bits
 
 

@@ -7,6 +7,8 @@ the instance, or patched on the class while serving. The loop asks before each r
 
 from collections import namedtuple
 
+from cpython.dict cimport PyDict_Contains
+
 
 class Shortcut(namedtuple("Shortcut", "hook owner needs instead benchmark")):
     """One row: what the loop does `instead` when `hook` is the method of our class `owner`,
@@ -69,7 +71,8 @@ def stock_owner(server, str hook):
     if kind.__getattribute__ is not plain_getattribute:
         return None
     found = getattr(kind, hook, None)
-    if hook in server.__dict__ and not hasattr(type(found), "__set__"):
+    # As Python looks it up: a subclass of dict is not asked.
+    if PyDict_Contains(server.__dict__, hook) and not hasattr(type(found), "__set__"):
         return None
     for attribute, owner in <list>stock[hook]:
         if found is attribute:

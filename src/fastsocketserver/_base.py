@@ -42,17 +42,19 @@ def standard_class(server: Any, name: str) -> Any:
     )
 
 
+_FLAG = "_BaseServer__shutdown_request"
+_MISSING: Any = object()
+
+
 def _get_shutdown_request(server: Any) -> Any:
-    try:
-        return server.__dict__["_BaseServer__shutdown_request"]
-    except KeyError:
-        raise AttributeError(
-            f"{type(server).__name__!r} object has no attribute '_BaseServer__shutdown_request'"
-        ) from None
+    value = dict.get(vars(server), _FLAG, _MISSING)
+    if value is _MISSING:
+        raise AttributeError(f"{type(server).__name__!r} object has no attribute {_FLAG!r}")
+    return value
 
 
 def _set_shutdown_request(server: Any, value: Any) -> None:
-    server.__dict__["_BaseServer__shutdown_request"] = value
+    dict.__setitem__(vars(server), _FLAG, value)
     if value:
         wake_loops(server)
 

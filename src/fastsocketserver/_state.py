@@ -1,7 +1,9 @@
 """What the loops, the pool and the children of one server share: one object per server.
 
 It is made when something first needs it, so that a server has nothing of ours before it
-serves, and lives under one mangled name in the server's `__dict__`.
+serves, and lives under one mangled name in the server's `__dict__`. That may be a subclass
+of dict whose methods do other things; Python itself looks attributes up without them, and so
+do we.
 """
 
 from __future__ import annotations
@@ -42,13 +44,13 @@ class ServerState:
 def state_of(server: Any) -> ServerState:
     """The state of `server`, made now if need be. Any thread."""
     attributes = vars(server)
-    state: ServerState | None = attributes.get(KEY)
+    state: ServerState | None = dict.get(attributes, KEY)
     if state is None:
-        state = attributes.setdefault(KEY, ServerState())  # one wins
+        state = dict.setdefault(attributes, KEY, ServerState())  # one wins
     return state
 
 
 def state_if_any(server: Any) -> ServerState | None:
     """The state of `server`; None when nothing has needed one so far."""
-    state: ServerState | None = vars(server).get(KEY)
+    state: ServerState | None = dict.get(vars(server), KEY)
     return state
