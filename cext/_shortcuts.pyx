@@ -14,7 +14,7 @@ class Shortcut(namedtuple("Shortcut", "hook owner needs instead benchmark")):
     """One row: what the loop does `instead` when `hook` is the method of our class `owner`,
     and the case (benchmarks/run.py --list) that justifies it.
 
-    `needs` are other hooks that have to be stock for that, `(hook, owners)` each.
+    `needs` are other attributes that have to be stock for that, `(name, owners)` each.
     """
 
     __slots__ = ()
@@ -45,13 +45,15 @@ TABLE = (
              "called after wake-ups only: an exited child is one", "robustness"),
     Shortcut("collect_children", "ForkingMixIn", (("service_actions", ("ForkingMixIn",)),),
              "waits for exited children only, see service_actions", "robustness"),
-    Shortcut("_BaseServer__shutdown_request", "BaseServer", (),
+    # What is stored past the property tells nobody.
+    Shortcut("_BaseServer__shutdown_request", "BaseServer", (("__setattr__", ("object",)),),
              "setting it wakes the loop, which needs no tick to see it", "robustness"),
 )
 
 cdef dict needs_of = {(row.hook, row.owner): row.needs for row in TABLE}
 # hook -> [(stock attribute, owner)]; filled by add_stock() when the classes exist.
 cdef dict stock = {row.hook: [] for row in TABLE}
+stock["__setattr__"] = [(object.__setattr__, "object")]
 cdef object plain_getattribute = object.__getattribute__
 
 

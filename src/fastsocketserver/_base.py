@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socketserver
 import sys
+import threading
 
 from fastsocketserver._loop import Loop, dispatch
-from fastsocketserver._serving import ServingEvent
 from fastsocketserver._state import state_if_any, state_of
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
@@ -57,6 +58,9 @@ def _set_shutdown_request(server: Any, value: Any) -> None:
     dict.__setitem__(vars(server), _FLAG, value)
     if value:
         wake_loops(server)
+    else:
+        # By the constructor, or at the end of a loop: what runs from now on is ours.
+        state_of(server).knows_who_serves = True
 
 
 class BaseServer(socketserver.BaseServer):
@@ -86,7 +90,7 @@ class BaseServer(socketserver.BaseServer):
         """
         self.server_address = server_address
         self.RequestHandlerClass = RequestHandlerClass
-        self.__is_shut_down = ServingEvent()
+        self.__is_shut_down = threading.Event()
         self.__shutdown_request = False
 
     # Programs set this name, mangled, to stop a server: it has to wake the loop.
@@ -114,27 +118,40 @@ class BaseServer(socketserver.BaseServer):
         Threads: one at a time. Others may call `shutdown()`.
         Source: `socketserver.BaseServer.serve_forever`.
         """
+        state = state_of(self)
+        serving = state.serving
+        here = os.getpid(), threading.get_ident()
         try:
-            self.__is_shut_down.clear()  # in here, since a signal handler may raise anywhere
+            # In here, since a signal handler may raise anywhere. Before the flag is looked
+            # at: `shutdown()` sets it first, and either it sees us or we see the flag.
+            serving.append(here)
+            state.knows_who_serves = True
+            self.__is_shut_down.clear()
             if not self.__shutdown_request:
                 _run_loop(self, poll_interval)
         finally:
-            self.__shutdown_request = False
-            self.__is_shut_down.set()
+            try:
+                self.__shutdown_request = False
+                self.__is_shut_down.set()
+            finally:
+                if here in serving:
+                    serving.remove(here)
 
     def shutdown(self) -> None:
         """Stop `serve_forever()` and wait until it has ended; at once, not at a next poll.
 
         From the serving thread itself (a handler, a signal handler) it requests the stop
         and returns. Before `serve_forever()` it returns too, and the next
-        `serve_forever()` ends at once.
+        `serve_forever()` ends at once; but an overridden `serve_forever()` is waited for,
+        as the standard module does.
 
         Threads: any, also signal handlers.
         Source: `socketserver.BaseServer.shutdown`.
         """
         self.__shutdown_request = True
+        wake_loops(self)  # a class may have stored the flag past the property
         is_shut_down = self.__is_shut_down
-        if isinstance(is_shut_down, ServingEvent) and not is_shut_down.serving_elsewhere():
+        if type(is_shut_down) is threading.Event and _nobody_else_serves(self):
             return
         is_shut_down.wait()
 
@@ -268,6 +285,22 @@ class BaseServer(socketserver.BaseServer):
         Source: `socketserver.BaseServer.__exit__`.
         """
         self.server_close()
+
+
+_our_serve_forever = BaseServer.serve_forever
+
+
+def _nobody_else_serves(server: Any) -> bool:
+    """Whether there is no loop that `shutdown()` could wait for, as far as we can know."""
+    state = state_if_any(server)
+    if state is None or not state.knows_who_serves:
+        return False
+    serving = state.serving_idents()
+    if serving:
+        return serving == {threading.get_ident()}
+    # An override may be a loop of its own, which tells us nothing.
+    overridden_here = dict.__contains__(vars(server), "serve_forever")
+    return type(server).serve_forever is _our_serve_forever and not overridden_here
 
 
 # Every loop that runs in this process, for `uninstall()` to wake.

@@ -1,12 +1,15 @@
 """What the loops, the pool and the children of one server share: one object per server.
 
-It is made when something first needs it, so that a server has nothing of ours before it
-serves, and lives under one mangled name in the server's `__dict__`. That may be a subclass
+It is made with the server, or when something first needs it if the server is older than our
+methods, and lives under one mangled name in the server's `__dict__`. That may be a subclass
 of dict whose methods do other things; Python itself looks attributes up without them, and so
 do we.
 """
 
 from __future__ import annotations
+
+import os
+import threading
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
@@ -23,9 +26,17 @@ KEY = "_BaseServer__state"
 class ServerState:
     """All fields are written under the GIL, by whom the comment says; anyone may read."""
 
-    __slots__ = ("children", "loops", "next_log_ns", "pending", "pool", "truncated")
+    __slots__ = (
+        "children", "knows_who_serves", "loops", "next_log_ns", "pending", "pool", "serving",
+        "truncated",
+    )  # fmt: skip
 
     def __init__(self) -> None:
+        # The threads inside serve_forever(), `(pid, ident)` each: each adds itself before
+        # it looks at the stop flag, and removes itself last.
+        self.serving: list[tuple[int, int]] = []
+        # False: our methods came later, and the standard module's loop may be running.
+        self.knows_who_serves = False
         # The running loops: each serving thread adds and removes its own.
         self.loops: list[Loop] = []
         # Who serves requests elsewhere: process_request() of the mix-in puts it there,
@@ -39,6 +50,19 @@ class ServerState:
         self.truncated = 0
         # When the next record about exhaustion may be logged: the serving threads.
         self.next_log_ns = 0
+
+    def serving_idents(self) -> set[int]:
+        """Of the threads inside `serve_forever()`: those that exist in this process.
+
+        Of the threads that its parent had, a forked process has the one that forked, as its
+        main thread and under the same ident; a new one may have the ident of any other.
+        """
+        pid, main_ident = os.getpid(), threading.main_thread().ident
+        return {
+            ident
+            for owner_pid, ident in list(self.serving)
+            if owner_pid == pid or ident == main_ident
+        }
 
 
 def state_of(server: Any) -> ServerState:

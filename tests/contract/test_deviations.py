@@ -17,6 +17,7 @@ import socket
 import socketserver
 import threading
 import time
+import xmlrpc.server
 
 import pytest
 
@@ -253,6 +254,63 @@ def test_shutdown_before_serving_ours_latches(fast_server):
         assert read_to_end(client) == b"ok"
     server.shutdown()
     loop.join()
+
+
+# -- the same for classes whose constructor calls the standard one by name ---------------
+
+
+@pytest.fixture
+def xmlrpc_server(fast):
+    """SimpleXMLRPCServer calls `socketserver.TCPServer.__init__(self, ...)`."""
+
+    class Server(xmlrpc.server.SimpleXMLRPCServer, fast.ThreadingTCPServer):
+        pass
+
+    with Server(LOOPBACK, logRequests=False) as server:
+        yield server
+
+
+def test_shutdown_before_serving_ours_latches_for_xml_rpc(xmlrpc_server):
+    """It returns; the next serve_forever() returns at once."""
+    Background(xmlrpc_server.shutdown).join()
+    xmlrpc_server.serve_forever(HOUR_S)
+
+
+def test_shutdown_on_the_serving_thread_ours_returns_for_xml_rpc(xmlrpc_server):
+    """And the loop ends."""
+    stock = xmlrpc_server.verify_request
+
+    def verify_request(request, client_address):
+        xmlrpc_server.shutdown()
+        return stock(request, client_address)
+
+    xmlrpc_server.verify_request = verify_request
+    with connected(xmlrpc_server):
+        Background(xmlrpc_server.serve_forever, HOUR_S).join()
+
+
+def test_shutdown_ours_is_at_once_for_xml_rpc(xmlrpc_server):
+    """It wakes the loop, and has waited for its end."""
+    for _ in range(20):
+        loop = Loop(xmlrpc_server, HOUR_S)
+        nudge(xmlrpc_server)
+        xmlrpc_server.shutdown()
+        loop.join()
+        xmlrpc_server._BaseServer__shutdown_request = False  # it may have come too early
+
+
+def test_shutdown_on_the_serving_thread_ours_returns_where_serve_forever_is_extended(
+    fast, fast_server
+):
+    """An override that calls ours is no loop of its own."""
+
+    def serve_forever(self, poll_interval=0.5):
+        fast.TCPServer.serve_forever(self, poll_interval)
+
+    server = fast_server(handler=shut_down, serve_forever=serve_forever)
+    with connected(server) as client:
+        Background(server.serve_forever, HOUR_S).join()
+        assert read_to_end(client) == b"returned"
 
 
 # -- service_actions() after each wake-up ------------------------------------------------

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 
 import pytest
 
-from support.clients import connected, exchange, read_exactly, read_to_end
+from support.clients import (
+    ask,
+    connected,
+    datagram_client,
+    exchange,
+    read_exactly,
+    read_to_end,
+)
 from support.handlers import Gate, reply_ok
+from support.idle import wait_until_asleep
 from support.serving import Background, Loop, serving, wait_for
 
 
@@ -185,3 +194,77 @@ def test_shutdown_on_server_without_init_uses_class_level_mocks(impl):
     server.shutdown()
     event.wait.assert_called_once_with()
     assert server._BaseServer__shutdown_request is True
+
+
+def talk(server):
+    """One request: after it the loop is up, and asleep or about to be."""
+    if server.socket_type == socket.SOCK_DGRAM:
+        with datagram_client(server) as client:
+            ask(client, b"hello")
+    else:
+        exchange(server)
+
+
+def store_in_dict(self, name, value):
+    """A `__setattr__` as programs write it: past every property."""
+    self.__dict__[name] = value
+
+
+@pytest.mark.parametrize("base", ["TCPServer", "ThreadingTCPServer", "UDPServer"])
+def test_shutdown_of_a_class_that_stores_attributes_itself_ends_the_loop(make_server, base):
+    """The flag is an attribute like any other there."""
+    server = make_server(base, __setattr__=store_in_dict)
+    for _ in range(3):
+        loop = Loop(server)
+        talk(server)
+        server.shutdown()
+        loop.join()
+
+
+@pytest.mark.parametrize("base", ["TCPServer", "UDPServer"])
+def test_flag_stored_in_the_dictionary_by_setattr_ends_the_loop(make_server, base):
+    """Setting it is all that the program does: a poll notices."""
+    server = make_server(base, __setattr__=store_in_dict)
+    loop = Loop(server, 0.3)
+    talk(server)
+    wait_until_asleep(loop.thread)
+    server._BaseServer__shutdown_request = True
+    loop.join()
+
+
+def test_shutdown_waits_for_a_loop_that_serve_forever_was_replaced_by(make_server):
+    """On the instance; it is not known when that begins or ends, but for the event."""
+    gate = Gate()
+    server = make_server()
+
+    def serve_forever(poll_interval=0.5):
+        server._BaseServer__is_shut_down.clear()
+        gate.entered.set()
+        assert gate.opened.wait(20)
+        server._BaseServer__is_shut_down.set()
+
+    server.serve_forever = serve_forever
+    loop = Loop(server)
+    wait_for(gate.entered)
+    stopping = Background(server.shutdown)
+    stopping.thread.join(0.1)
+    assert stopping.thread.is_alive()
+    gate.opened.set()
+    stopping.join()
+    loop.join()
+
+
+def test_shutdown_waits_on_an_event_that_was_replaced(make_server):
+    """Whatever stands there is asked."""
+
+    class Waited(Exception):
+        pass
+
+    class Event(threading.Event):
+        def wait(self, timeout=None):
+            raise Waited
+
+    server = make_server()
+    server._BaseServer__is_shut_down = Event()
+    with pytest.raises(Waited):
+        server.shutdown()

@@ -1,4 +1,4 @@
-"""A signal handler raises at any line between the call of serve_forever() and the loop.
+"""A signal handler raises at any line of serve_forever(), before the loop and after it.
 
 Forced with a trace function, which raises where a signal's handler could.
 """
@@ -6,16 +6,17 @@ Forced with a trace function, which raises where a signal's handler could.
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from fastsocketserver import _base, _serving
+from fastsocketserver import _base, _state
 from fastsocketserver._state import state_of
 from support.clients import exchange
 from support.serving import Background, serving
 
-FILES = {module.__file__ for module in (_base, _serving)}
+FILES = {module.__file__ for module in (_base, _state)}
 # Far more lines than there are.
 LINE_LIMIT = 500
 
@@ -68,11 +69,43 @@ def test_serve_forever_interrupted_at_any_line_before_the_loop_leaves_nothing(se
     at = 1
     while serve_interrupted(server, error, at):
         assert not state_of(server).loops, f"line {at}"
+        assert not state_of(server).serving, f"line {at}"
         assert not _base.running_loops, f"line {at}"
         Background(server.shutdown).join()  # waits for nobody
         server._BaseServer__shutdown_request = False
         at += 1
         assert at < LINE_LIMIT
     assert at > 8
+    with serving(server):
+        assert exchange(server) == b"ok"
+
+
+@pytest.mark.parametrize("setter", ["flag", "event"])
+def test_serve_forever_interrupted_at_its_end_leaves_nothing(server_of, setter, monkeypatch):
+    """The event may stay clear, as in the standard module; shutdown() knows better."""
+    server = server_of("TCPServer")
+    armed = []
+
+    def fileno():
+        server._BaseServer__shutdown_request = True
+        armed.append(1)
+        return server.socket.fileno()
+
+    def interrupted(*args):
+        if armed:
+            raise KeyboardInterrupt
+
+    server.fileno = fileno
+    if setter == "event":
+        monkeypatch.setattr(threading.Event, "set", interrupted)
+    else:
+        monkeypatch.setattr(_base, "state_of", lambda server: interrupted() or state_of(server))
+    with pytest.raises(KeyboardInterrupt):
+        server.serve_forever(3600)
+    monkeypatch.undo()
+    del server.fileno
+    assert not state_of(server).serving
+    Background(server.shutdown).join()
+    server._BaseServer__shutdown_request = False
     with serving(server):
         assert exchange(server) == b"ok"

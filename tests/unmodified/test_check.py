@@ -64,6 +64,10 @@ class Outer:
         pass
 
 def serve(): pass
+
+class Storing(fastsocketserver.TCPServer):
+    def __setattr__(self, name, value):
+        self.__dict__[name] = value
 """
 
 
@@ -153,6 +157,16 @@ def test_check_of_override_says_where_and_what_it_costs_others(checked):
     for hook in ("verify_request", "process_request"):
         assert found[hook].endswith("no shortcut: it needs the stock get_request of "
                                     "TCPServer or UDPServer")  # fmt: skip
+
+
+def test_check_of_setattr_names_what_it_costs(checked):
+    """What is stored past the property wakes nobody."""
+    found = verdicts(checked, "servers:Storing")
+    assert found["_BaseServer__shutdown_request"] == (
+        "ours fastsocketserver.BaseServer; "
+        "no shortcut: it needs the stock __setattr__ of object"
+    )
+    assert found["get_request"].startswith("native accept4(2)")
 
 
 def test_check_is_not_misled_by_wrapped_functions(checked):

@@ -266,6 +266,7 @@ def test_install_while_a_standard_loop_runs_leaves_it_in_its_loop():
         install()
         print(ask(server), ask(server))
         server.shutdown()
+        assert server._BaseServer__is_shut_down.is_set()  # it has waited
         loop.join(20)
         print(loop.is_alive())
         print(ours(server))
