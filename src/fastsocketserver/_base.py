@@ -31,18 +31,6 @@ def tell_loops_of_close(server: Any) -> None:
             loop.server_was_closed()
 
 
-def standard_class(server: Any, name: str) -> Any:
-    """The standard module's class of that name that `server` is an instance of.
-
-    Not `socketserver.<name>`: a reload puts another one there.
-    """
-    return next(
-        cls
-        for cls in type(server).__mro__
-        if cls.__name__ == name and cls.__module__ == socketserver.__name__
-    )
-
-
 _FLAG = "_BaseServer__shutdown_request"
 _MISSING: Any = object()
 

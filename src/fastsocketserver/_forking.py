@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socketserver
 
-from fastsocketserver._base import standard_class
 from fastsocketserver._children import Children
 from fastsocketserver._state import state_if_any, state_of
 
@@ -117,13 +116,16 @@ class ForkingMixIn(socketserver.ForkingMixIn):
         Threads: any. May be called twice, and in a child, which waits for nobody.
         Source: `socketserver.ForkingMixIn.server_close`.
         """
-        # What follows the standard twin, which would collect once more.
-        super(standard_class(self, "ForkingMixIn"), self).server_close()
-        self.collect_children(blocking=self.block_on_close)
-        state = state_if_any(self)
-        if state is not None and state.children is not None:
-            children, state.children = state.children, None
-            children.close()
+        super().server_close()  # the standard twin's collects the children
+        end_watch(self)
+
+
+def end_watch(server: Any) -> None:
+    """Give up what watches the children of a closed server."""
+    state = state_if_any(server)
+    if state is not None and state.children is not None:
+        children, state.children = state.children, None
+        children.close()
 
 
 def _children_of(server: Any) -> Children:

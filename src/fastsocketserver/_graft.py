@@ -23,6 +23,7 @@ import warnings
 
 import fastsocketserver
 from fastsocketserver._base import running_loops
+from fastsocketserver._closing import make_server_close
 from fastsocketserver._nagle import add_stock_handler
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
@@ -193,6 +194,8 @@ def _standard_class(present: Any, name: str) -> type | None:
 
 
 def _ours(cls: type, name: str) -> Any:
+    if name == "server_close":  # ours says super(), which means the class it is written in
+        return make_server_close(cls)
     return vars(getattr(fastsocketserver, cls.__name__))[name]
 
 

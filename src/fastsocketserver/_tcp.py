@@ -85,8 +85,10 @@ class TCPServer(socketserver.TCPServer, BaseServer):
         Threads: any. May be called twice, and before serving.
         Source: `socketserver.TCPServer.server_close`.
         """
-        self.socket.close()
-        tell_loops_of_close(self)
+        try:
+            super().server_close()
+        finally:
+            tell_loops_of_close(self)
 
     def fileno(self) -> int:
         """The listener's descriptor, -1 when closed; read once, when serving starts.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import socketserver
 
-from fastsocketserver._base import standard_class
 from fastsocketserver._loop import report_unstarted
 from fastsocketserver._pool import Pool
 from fastsocketserver._state import state_if_any, state_of
@@ -100,18 +99,38 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
         Threads: any but such a worker. May be called twice.
         Source: `socketserver.ThreadingMixIn.server_close`.
         """
-        # What follows the standard twin, which would join once more.
-        super(standard_class(self, "ThreadingMixIn"), self).server_close()
-        state = state_if_any(self)
-        pool = None if state is None else state.pool
-        if state is not None and pool is not None:
-            state.pool = None
-            report_unstarted(self, pool.start_all())
         try:
-            self._threads.join()
+            start_held(self)
         finally:
-            if pool is not None:
-                close_pool(pool)
+            try:
+                super().server_close()  # the standard twin's waits for the workers
+            finally:
+                end_workers(self)
+
+
+def start_held(server: Any) -> None:
+    """Have workers started for requests that the loop holds back.
+
+    Before somebody waits for those that run, which may wait for one of these.
+    """
+    state = state_if_any(server)
+    if state is not None and state.pool is not None:
+        report_unstarted(server, state.pool.start_all())
+
+
+def end_workers(server: Any) -> None:
+    """Wait for the requests of a closed server, and end its idle workers."""
+    state = state_if_any(server)
+    if state is None or state.pool is None:
+        return
+    pool, state.pool = state.pool, None
+    try:
+        # Another thread's loop may have held requests back until the listener was closed.
+        report_unstarted(server, pool.start_all())
+        if isinstance(server._threads, _Threads):  # one of the program's is joined once
+            server._threads.join()
+    finally:
+        close_pool(pool)
 
 
 def _thread_limits(server: Any) -> tuple[float, int | None]:

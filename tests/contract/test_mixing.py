@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import http.server
+import importlib
 import socketserver
 import threading
 import wsgiref.simple_server
@@ -267,3 +268,65 @@ def test_hook_of_a_standard_mixin_wins(fast, hook):
     with mixed(LOOPBACK, reply_ok) as server, serving(server):
         assert exchange(server) == b"ok"
     assert calls == [hook]
+
+
+class Closing:
+    """A `server_close()` that takes notes and goes on."""
+
+    def server_close(self):
+        vars(self).setdefault("notes", []).append(type(self).__name__)
+        super().server_close()
+
+
+def closing_servers(fast):
+    """A class with a `server_close()` of its own between ours and the standard twin of it."""
+
+    class ThreadsOf(Closing, socketserver.ThreadingMixIn):
+        pass
+
+    class ChildrenOf(Closing, socketserver.ForkingMixIn):
+        pass
+
+    class SocketOf(Closing, socketserver.TCPServer):
+        pass
+
+    return {
+        "threads": type("Threads", (fast.ThreadingMixIn, ThreadsOf, fast.TCPServer), {}),
+        "children": type("Children", (fast.ForkingMixIn, ChildrenOf, fast.TCPServer), {}),
+        "socket": type("Socket", (fast.TCPServer, SocketOf), {}),
+        "mixed": type("Mixed", (fast.ThreadingTCPServer, SocketOf), {}),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["threads", "children", "socket", "mixed"])
+def test_server_close_of_a_class_between_ours_and_its_twin_is_called_once(fast, kind):
+    """super() means the next class, whoever wrote it."""
+    server = closing_servers(fast)[kind](LOOPBACK, reply_ok)
+    with serving(server):
+        assert [exchange(server) for _ in range(3)] == [b"ok"] * 3
+    server.server_close()
+    assert len(server.notes) == 1
+    assert server.fileno() == -1
+
+
+@pytest.mark.parametrize("impl_name", ["socketserver", "fastsocketserver"])
+@pytest.mark.parametrize("base", ["ThreadingTCPServer", "ForkingTCPServer", "TCPServer"])
+def test_server_close_that_raises_in_a_mix_in_before_ours_leaves_what_it_did(impl_name, base):
+    """It never got to ours; closing again does."""
+    impl = importlib.import_module(impl_name)
+    failing = [True]
+
+    class Failing:
+        def server_close(self):
+            if failing:
+                failing.clear()
+                raise ZeroDivisionError
+            super().server_close()
+
+    server = type("Server", (Failing, getattr(impl, base)), {})(LOOPBACK, reply_ok)
+    with pytest.raises(ZeroDivisionError):
+        server.server_close()
+    assert server.fileno() != -1
+    server.server_close()
+    assert server.fileno() == -1

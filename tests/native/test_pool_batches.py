@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socketserver
 import sys
 import threading
 
@@ -373,3 +374,38 @@ def test_event_of_a_running_request_is_set_once_it_is_done(server_of):
             joiner.join()
         assert read_to_end(client) == b"inout"
         wait_until(lambda: not worker.is_alive())
+
+
+@pytest.mark.parametrize("standard_mixin", [False, True])
+def test_batch_held_back_is_served_when_the_server_closes_itself(
+    fast, server_of, standard_mixin
+):
+    """server_close() waits for a request that runs, and that one for one that is held back."""
+    reached, release = threading.Event(), threading.Event()
+
+    def handler(request, client_address, server):
+        if not reached.is_set():
+            reached.set()
+            assert release.wait(DEADLINE_S)
+        else:
+            release.set()
+        request.sendall(b"ok")
+
+    bases = (fast.ThreadingTCPServer,)
+    if standard_mixin:  # as `ThreadingHTTPServer` has it, with the standard twin in between
+        bases = (fast.ThreadingMixIn, socketserver.ThreadingTCPServer, fast.TCPServer)
+    at_request = AtRequest({2: lambda server: server.server_close()})
+    kind = type("Server", bases, {"daemon_threads": at_request})
+    with kind(("127.0.0.1", 0), reply_ok) as server:
+        serve_one(server)
+        server.RequestHandlerClass = handler
+        with contextlib.ExitStack() as stack:
+            loop = Loop(server)
+            first = stack.enter_context(connect(server))
+            wait_for(reached)
+            server.shutdown()
+            loop.join()
+            with waiting_clients(server, 2) as clients:
+                at_request.arm()
+                Background(server.serve_forever).join()
+                assert [read_to_end(client) for client in (first, *clients)] == [b"ok"] * 3
