@@ -101,4 +101,5 @@ def __dir__() -> list[str]:
 
 
 for _row in _shortcuts.TABLE:
-    _shortcuts.add_stock(_row.hook, _row.owner, vars(globals()[_row.owner])[_row.hook])
+    if _row.author == "ours":
+        _shortcuts.add_stock(_row.hook, _row.owner, vars(globals()[_row.owner])[_row.hook])

@@ -1,13 +1,12 @@
-"""BaseServer: the way of a request, hook by hook."""
+"""BaseServer: the doors of the loop, and how it is stopped."""
 
 from __future__ import annotations
 
 import os
 import socketserver
-import sys
 import threading
 
-from fastsocketserver._loop import Loop, dispatch
+from fastsocketserver._loop import Loop
 from fastsocketserver._state import state_if_any, state_of
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
@@ -55,40 +54,45 @@ class BaseServer(socketserver.BaseServer):
     """Base of all servers: the loop and its hooks, without any idea of a socket.
 
     A subclass gives `fileno()` and `get_request()`. Every method may be overridden, in a
-    subclass, a mix-in, on the instance, or on the class while serving.
+    subclass, a mix-in, on the instance, or on the class while serving. Those that are not
+    described below are the standard module's own, and so are patches of them.
 
     Attributes:
         timeout: seconds that `handle_request()` waits; None for ever.
         server_address: what the constructor was given, or what the socket is bound to.
         RequestHandlerClass: any callable, called with (request, client_address, server).
 
+    Hooks, in the order in which they are called:
+        server_bind(), server_activate(): by the constructor of a server with a socket.
+        fileno(): what to wait on; once, when `serve_forever()` or `handle_request()` starts.
+        _handle_request_noblock(): a request is there; calls the next three.
+        get_request(): take it: `(request, client_address)`. OSError: there is none after
+            all. Any other exception leaves the loop.
+        verify_request(request, client_address): whether to serve it; False closes it.
+            Exceptions leave the loop.
+        process_request(request, client_address): serve it here and now; mix-ins give it to
+            a thread or a process. Exception goes to `handle_error()`, what else is raised
+            leaves the loop; `shutdown_request()` follows both.
+        finish_request(request, client_address): calls
+            `RequestHandlerClass(request, client_address, self)`; the result is ignored.
+        handle_error(request, client_address): report the exception at hand
+            (`sys.exc_info()`) on `sys.stderr`; the request is still open. What an override
+            raises leaves the loop, or ends the worker thread.
+        shutdown_request(request): tell the peer that no more comes, then
+            close_request(request): once for each request.
+        service_actions(): does nothing; an override is called by `serve_forever()` after
+            each wake-up (a batch of at most 64 requests) and each `poll_interval`.
+            Exceptions leave the loop.
+        handle_timeout(): by `handle_request()` when no request came in time, which returns
+            its result.
+        server_close(): when a `with` block is left.
+    Up to `process_request()`, and `service_actions()`, all of it on the serving thread.
+
     Source: `socketserver.BaseServer`.
     """
 
-    timeout: float | None = None
-
-    def __init__(self, server_address: Any, RequestHandlerClass: Any) -> None:
-        """Remember the arguments. Makes no thread, no descriptor, no flag.
-
-        Args:
-            server_address: for subclasses; not looked at here.
-            RequestHandlerClass: callable, called once for each request.
-
-        Source: `socketserver.BaseServer.__init__`.
-        """
-        self.server_address = server_address
-        self.RequestHandlerClass = RequestHandlerClass
-        self.__is_shut_down = threading.Event()
-        self.__shutdown_request = False
-
     # Programs set this name, mangled, to stop a server: it has to wake the loop.
     __shutdown_request = property(_get_shutdown_request, _set_shutdown_request)
-
-    def server_activate(self) -> None:
-        """Do nothing; for subclasses.
-
-        Source: `socketserver.BaseServer.server_activate`.
-        """
 
     def serve_forever(self, poll_interval: float | None = 0.5) -> None:
         """Serve requests until `shutdown()`, or until the listener is closed.
@@ -114,13 +118,13 @@ class BaseServer(socketserver.BaseServer):
             # at: `shutdown()` sets it first, and either it sees us or we see the flag.
             serving.append(here)
             state.knows_who_serves = True
-            self.__is_shut_down.clear()
+            self.__is_shut_down.clear()  # type: ignore[attr-defined]
             if not self.__shutdown_request:
                 _run_loop(self, poll_interval)
         finally:
             try:
                 self.__shutdown_request = False
-                self.__is_shut_down.set()
+                self.__is_shut_down.set()  # type: ignore[attr-defined]
             finally:
                 if here in serving:
                     serving.remove(here)
@@ -138,18 +142,10 @@ class BaseServer(socketserver.BaseServer):
         """
         self.__shutdown_request = True
         wake_loops(self)  # a class may have stored the flag past the property
-        is_shut_down = self.__is_shut_down
+        is_shut_down = self.__is_shut_down  # type: ignore[attr-defined]
         if type(is_shut_down) is threading.Event and _nobody_else_serves(self):
             return
         is_shut_down.wait()
-
-    def service_actions(self) -> None:
-        """Do nothing. An override is called by `serve_forever()` after each wake-up
-        (a batch of at most 64 requests) and each `poll_interval`.
-
-        Threads: the serving thread. Exceptions leave `serve_forever()`.
-        Source: `socketserver.BaseServer.service_actions`.
-        """
 
     def handle_request(self) -> Any:
         """Serve one request, waiting for it if need be.
@@ -174,105 +170,6 @@ class BaseServer(socketserver.BaseServer):
             return loop.run_once(timeout)
         finally:
             loop.close()
-
-    def _handle_request_noblock(self) -> None:
-        """Serve one request that is known to be there.
-
-        An OSError from `get_request()` means that there is none after all.
-
-        Source: `socketserver.BaseServer._handle_request_noblock`.
-        """
-        try:
-            request, client_address = self.get_request()
-        except OSError:
-            return
-        dispatch(self, request, client_address)
-
-    def handle_timeout(self) -> Any:
-        """Called by `handle_request()` when no request came in time; its result is returned.
-
-        Source: `socketserver.BaseServer.handle_timeout`.
-        """
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether to serve this request; False closes it.
-
-        Threads: the serving thread. Exceptions leave the loop.
-        Source: `socketserver.BaseServer.verify_request`.
-        """
-        return True
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve one request here and now; mix-ins give it to a thread or a process.
-
-        Args:
-            request: what `get_request()` returned first; closed before this returns.
-            client_address: what it returned second.
-
-        Source: `socketserver.BaseServer.process_request`.
-        """
-        self.finish_request(request, client_address)
-        self.shutdown_request(request)
-
-    def server_close(self) -> None:
-        """Do nothing; for subclasses.
-
-        Source: `socketserver.BaseServer.server_close`.
-        """
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        """Call `RequestHandlerClass(request, client_address, self)`; the result is ignored.
-
-        Source: `socketserver.BaseServer.finish_request`.
-        """
-        self.RequestHandlerClass(request, client_address, self)  # type: ignore[arg-type]
-
-    def shutdown_request(self, request: Any) -> None:
-        """End one request: calls `close_request()`.
-
-        Source: `socketserver.BaseServer.shutdown_request`.
-        """
-        self.close_request(request)
-
-    def close_request(self, request: Any) -> None:
-        """Do nothing; for subclasses.
-
-        Source: `socketserver.BaseServer.close_request`.
-        """
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Report the exception at hand (`sys.exc_info()`) on `sys.stderr`.
-
-        The request is still open. What an override raises leaves the loop, or ends the
-        worker thread.
-
-        Source: `socketserver.BaseServer.handle_error`.
-        """
-        import traceback
-
-        rule = "-" * 40
-        print(rule, file=sys.stderr)
-        print(
-            "Exception occurred during processing of request from",
-            client_address,
-            file=sys.stderr,
-        )
-        traceback.print_exc()
-        print(rule, file=sys.stderr)
-
-    def __enter__(self) -> Any:
-        """The server itself.
-
-        Source: `socketserver.BaseServer.__enter__`.
-        """
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        """`server_close()`.
-
-        Source: `socketserver.BaseServer.__exit__`.
-        """
-        self.server_close()
 
 
 _our_serve_forever = BaseServer.serve_forever

@@ -23,13 +23,13 @@ class ForkingMixIn(socketserver.ForkingMixIn):
             many are running; `collect_children()` waits until one exits.
         block_on_close: `server_close()` waits for all children.
 
+    Hooks, beside those of the server that it is mixed with:
+        collect_children(): called by `handle_timeout()`, by `service_actions()` and by
+            `server_close()`. While the latter two are stock, the loop reaps children when
+            they exit and does not tick.
+
     Source: `socketserver.ForkingMixIn`.
     """
-
-    timeout: float | None = 300
-    active_children: set[int] | None = None
-    max_children = 40
-    block_on_close = True
 
     def collect_children(self, *, blocking: bool = False) -> None:
         """Take the status of children of ours that have exited; of no other process.
@@ -55,23 +55,6 @@ class ForkingMixIn(socketserver.ForkingMixIn):
             children.wait_for_one()
         if blocking:
             children.wait_for_all()
-
-    def handle_timeout(self) -> None:
-        """Collect children after `self.timeout` seconds without a request.
-
-        Source: `socketserver.ForkingMixIn.handle_timeout`.
-        """
-        self.collect_children()
-
-    def service_actions(self) -> None:
-        """Collect children.
-
-        While this and `collect_children()` are stock, the loop reaps children when they
-        exit and does not tick.
-
-        Source: `socketserver.ForkingMixIn.service_actions`.
-        """
-        self.collect_children()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Fork; the child serves the request and exits, the parent closes its copy.

@@ -1,9 +1,8 @@
 """Our methods on the standard classes, in place, for programs that nobody edits.
 
-`TABLE` is all that is grafted: the methods that behave differently or that the table of
-shortcuts has to recognise. Classes and instances that exist already change with their
-class, so identity, pickling and `isinstance` are as they were, and a subclass's own
-methods stay in front.
+`TABLE` is all that is grafted: the methods that behave differently. Classes and instances
+that exist already change with their class, so identity, pickling and `isinstance` are as they
+were, and a subclass's own methods stay in front.
 
 There is no lock: a signal handler, a warnings hook or a forked child may call any of the
 three functions while another call is half way. Each call looks first and then changes all
@@ -25,33 +24,31 @@ import fastsocketserver
 from fastsocketserver._base import running_loops
 from fastsocketserver._closing import make_server_close
 from fastsocketserver._nagle import add_stock_handler
+from fastsocketserver._standard import is_standard_function
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
     from typing import Any
 
+# Ours has none where the standard class's is as large, or was chosen by the program.
+_BACKLOG = tuple({"request_queue_size"} & {*vars(fastsocketserver.TCPServer)})
+
 TABLE: dict[str, tuple[str, ...]] = {
     "BaseServer": (
-        "__init__",
         "_BaseServer__shutdown_request",
         "serve_forever",
         "shutdown",
         "handle_request",
-        "_handle_request_noblock",
-        "verify_request",
-        "service_actions",
     ),
-    "TCPServer": ("request_queue_size", "server_close", "get_request"),
+    "TCPServer": (*_BACKLOG, "server_close", "get_request"),
     "UDPServer": ("get_request",),
     "ThreadingMixIn": ("process_request", "server_close"),
-    "ForkingMixIn": ("collect_children", "service_actions", "process_request", "server_close"),
+    "ForkingMixIn": ("collect_children", "process_request", "server_close"),
     "StreamRequestHandler": ("setup",),
-    "DatagramRequestHandler": ("setup",),
 }
 
 # What the standard classes have where they have no method.
 _STANDARD_VALUES = {"request_queue_size": 5}
-_STANDARD_FILE = socketserver._SocketWriter.write.__code__.co_filename  # type: ignore[attr-defined]
 _MISSING: Any = object()
 
 # (class, name) -> what the class had before, or _MISSING; also after uninstall(), for calls
@@ -205,9 +202,4 @@ def _is_standard(cls: type, name: str, value: Any) -> bool:
         return name == "_BaseServer__shutdown_request"
     if name in _STANDARD_VALUES:
         return bool(value == _STANDARD_VALUES[name])
-    code = getattr(value, "__code__", None)  # a wrapper may have taken name and module over
-    return (
-        getattr(code, "co_filename", None) == _STANDARD_FILE
-        and getattr(value, "__module__", None) == "socketserver"
-        and getattr(value, "__qualname__", None) == f"{cls.__name__}.{name}"
-    )
+    return is_standard_function(value, cls.__name__, name)

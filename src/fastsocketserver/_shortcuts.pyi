@@ -3,6 +3,7 @@ from typing import Any, NamedTuple
 class Shortcut(NamedTuple):
     hook: str
     owner: str
+    author: str
     needs: tuple[tuple[str, tuple[str, ...]], ...]
     instead: str
     benchmark: str

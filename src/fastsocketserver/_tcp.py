@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import socketserver
+import sys
 
 from fastsocketserver._base import BaseServer, tell_loops_of_close
 from fastsocketserver._nagle import accept_connection
@@ -14,9 +15,18 @@ TYPE_CHECKING = False  # as in typing, which takes longer to import than all of 
 if TYPE_CHECKING:
     from typing import Any
 
+# The backlog that the standard module had up to Python 3.14: connections beyond it are not
+# answered, and try again after a second.
+_OLD_BACKLOG = 5
+
 
 class TCPServer(socketserver.TCPServer, BaseServer):
     """Serve connections to a listening socket, one after the other.
+
+    The constructor makes the listener, `TCPServer((host, port), handler)`; port 0 lets the
+    system choose, and `server_address` then says which. Unless it is told not to, by
+    `bind_and_activate=False`, it calls `server_bind()` and `server_activate()`, and closes
+    the server if one of them fails.
 
     Attributes, on the class or the instance:
         address_family: `socket.AF_INET` by default.
@@ -26,58 +36,35 @@ class TCPServer(socketserver.TCPServer, BaseServer):
         allow_reuse_port: set SO_REUSEPORT before binding, where the platform has it.
         socket: the listener; may be replaced at any time.
 
+    Hooks: those of `BaseServer`, of which these do something here:
+        server_bind(): bind the listener, and store its real address in `server_address`.
+        server_activate(): listen.
+        get_request(): accept one connection.
+        shutdown_request(request): end the sending side, then `close_request(request)`.
+        close_request(request): close the connection.
+        server_close(): close the listener.
+
     Source: `socketserver.TCPServer`.
     """
 
-    address_family = socket.AF_INET
-    socket_type = socket.SOCK_STREAM
-    request_queue_size: int = socket.SOMAXCONN
-    allow_reuse_address: bool = False
-    allow_reuse_port: bool = False
+    if socketserver.TCPServer.request_queue_size == _OLD_BACKLOG:  # else somebody chose it
+        request_queue_size = socket.SOMAXCONN
 
-    def __init__(
-        self, server_address: Any, RequestHandlerClass: Any, bind_and_activate: bool = True
-    ) -> None:
-        """Make the listener; bind and activate it unless told not to.
+    if sys.version_info < (3, 11):  # which lacks it
+        allow_reuse_port = False
 
-        Args:
-            server_address: `(host, port)`, or what the address family takes; port 0 lets
-                the system choose, and `server_address` says which.
-            RequestHandlerClass: callable, called once for each request.
-            bind_and_activate: call `server_bind()` and `server_activate()`.
-        Raises:
-            OSError, TypeError, OverflowError: as `socket.bind`; the socket is then closed.
+        def server_bind(self) -> None:
+            """Bind the listener to `server_address`, and store the real address there.
 
-        Source: `socketserver.TCPServer.__init__`.
-        """
-        BaseServer.__init__(self, server_address, RequestHandlerClass)
-        self.socket = socket.socket(self.address_family, self.socket_type)
-        if bind_and_activate:
-            try:
-                self.server_bind()
-                self.server_activate()
-            except:
-                self.server_close()
-                raise
-
-    def server_bind(self) -> None:
-        """Bind the listener to `server_address`, and store the real address there.
-
-        Source: `socketserver.TCPServer.server_bind`.
-        """
-        if self.allow_reuse_address and hasattr(socket, "SO_REUSEADDR"):
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if self.allow_reuse_port and hasattr(socket, "SO_REUSEPORT"):
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-
-    def server_activate(self) -> None:
-        """Listen, with a backlog of `request_queue_size` connections.
-
-        Source: `socketserver.TCPServer.server_activate`.
-        """
-        self.socket.listen(self.request_queue_size)
+            Source: `socketserver.TCPServer.server_bind` of the newest Python.
+            """
+            if (
+                self.allow_reuse_port
+                and hasattr(socket, "SO_REUSEPORT")
+                and self.address_family in (socket.AF_INET, socket.AF_INET6)
+            ):
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            super().server_bind()
 
     def server_close(self) -> None:
         """Close the listener. A running `serve_forever()` ends.
@@ -89,13 +76,6 @@ class TCPServer(socketserver.TCPServer, BaseServer):
             super().server_close()
         finally:
             tell_loops_of_close(self)
-
-    def fileno(self) -> int:
-        """The listener's descriptor, -1 when closed; read once, when serving starts.
-
-        Source: `socketserver.TCPServer.fileno`.
-        """
-        return self.socket.fileno()
 
     def get_request(self) -> tuple[Any, Any]:
         """Accept one connection, waiting for it if the listener is blocking.
@@ -120,24 +100,6 @@ class TCPServer(socketserver.TCPServer, BaseServer):
             poll = select.poll()
             poll.register(self.socket, select.POLLIN)
             poll.poll()
-
-    def shutdown_request(self, request: Any) -> None:
-        """Tell the peer that no more comes, then `close_request()`.
-
-        Source: `socketserver.TCPServer.shutdown_request`.
-        """
-        try:
-            request.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # not connected any more, or closed by the handler
-        self.close_request(request)
-
-    def close_request(self, request: Any) -> None:
-        """Close the connection.
-
-        Source: `socketserver.TCPServer.close_request`.
-        """
-        request.close()
 
 
 def _is_kept_nonblocking(server: Any) -> bool:

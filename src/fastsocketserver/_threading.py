@@ -46,27 +46,14 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
             threads are daemons.
         limits: a `Limits`; how long workers stay idle, and how many there may be.
 
+    Hook, beside those of the server that it is mixed with:
+        process_request_thread(request, client_address): serve one request, on the worker
+            thread: `finish_request()`, for an Exception `handle_error()`, and in any case
+            `shutdown_request()`. What an override raises ends the worker thread, by way of
+            `threading.excepthook`.
+
     Source: `socketserver.ThreadingMixIn`.
     """
-
-    daemon_threads = False
-    block_on_close = True
-    _threads = _NoThreads()
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve one request, on the worker thread; errors go to `handle_error()`.
-
-        An override is called instead. What it raises ends the worker thread, by way of
-        `threading.excepthook`.
-
-        Source: `socketserver.ThreadingMixIn.process_request_thread`.
-        """
-        try:
-            self.finish_request(request, client_address)  # type: ignore[attr-defined]
-        except Exception:
-            self.handle_error(request, client_address)  # type: ignore[attr-defined]
-        finally:
-            self.shutdown_request(request)  # type: ignore[attr-defined]
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give the request to a worker thread, in a fresh `contextvars` context.
@@ -81,9 +68,8 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
         """
         if self.block_on_close:
             vars(self).setdefault("_threads", _Threads())
-        _pool_of(self).submit(
-            self.process_request_thread, request, client_address, self._threads
-        )
+        threads = self._threads  # type: ignore[attr-defined]
+        _pool_of(self).submit(self.process_request_thread, request, client_address, threads)
 
     def server_close(self) -> None:
         """Close the server, wait for the requests that `block_on_close` is about, and end

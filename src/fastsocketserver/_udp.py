@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import socketserver
+import sys
 
 from fastsocketserver._state import state_if_any
 from fastsocketserver._tcp import TCPServer
@@ -24,13 +24,14 @@ class UDPServer(socketserver.UDPServer, TCPServer):
     the kernel in batches; those not served when it ends wait for the next call of
     `serve_forever()`, `handle_request()` or `get_request()`.
 
+    Hooks: those of `BaseServer`; a request is `(data, socket)`, with the server's own
+    socket to answer on, which is never closed with a request.
+
     Source: `socketserver.UDPServer`.
     """
 
-    allow_reuse_address = False
-    allow_reuse_port = False
-    socket_type = socket.SOCK_DGRAM
-    max_packet_size = 8192
+    if sys.version_info < (3, 11):  # which lacks it
+        allow_reuse_port = False  # whatever TCPServer's is
 
     def get_request(self) -> tuple[Any, Any]:
         """Receive one datagram.
@@ -52,25 +53,6 @@ class UDPServer(socketserver.UDPServer, TCPServer):
                 pass  # another thread in handle_request() was quicker
         data, client_address = self.socket.recvfrom(self.max_packet_size)
         return (data, self.socket), client_address
-
-    def server_activate(self) -> None:
-        """Do nothing: datagram sockets do not listen.
-
-        Source: `socketserver.UDPServer.server_activate`.
-        """
-
-    def shutdown_request(self, request: Any) -> None:
-        """Call `close_request()`.
-
-        Source: `socketserver.UDPServer.shutdown_request`.
-        """
-        self.close_request(request)
-
-    def close_request(self, request: Any) -> None:
-        """Do nothing: there is no connection.
-
-        Source: `socketserver.UDPServer.close_request`.
-        """
 
 
 def truncated_datagrams(server: Any) -> int:

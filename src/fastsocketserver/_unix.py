@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import socketserver
 
 from fastsocketserver._tcp import TCPServer
@@ -15,13 +14,9 @@ class UnixStreamServer(socketserver.UnixStreamServer, TCPServer):
     Source: `socketserver.UnixStreamServer`.
     """
 
-    address_family = socket.AF_UNIX
-
 
 class UnixDatagramServer(socketserver.UnixDatagramServer, UDPServer):
     """Serve datagrams to a path. The peer's address is None unless it is bound.
 
     Source: `socketserver.UnixDatagramServer`.
     """
-
-    address_family = socket.AF_UNIX

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import socketserver
+import sys
 import threading
 
 import pytest
@@ -276,6 +277,16 @@ def test_server_bind_allow_reuse_port_sets_the_option(impl, make_server):
         pytest.skip("Python 3.11 added allow_reuse_port to the standard module")
     server = make_server(allow_reuse_port=True)
     assert server.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) != 0
+
+
+@pytest.mark.skipif(
+    (3, 11) <= sys.version_info < (3, 14), reason="the standard module sets it there, too"
+)
+def test_server_bind_allow_reuse_port_leaves_unix_sockets_alone(fast, short_directory):
+    """Linux refuses it there; Python 3.14, and ours where it is not the standard one."""
+    server_class = type("Server", (fast.UnixStreamServer,), {"allow_reuse_port": True})
+    with server_class(str(short_directory / "s"), reply_ok) as server, serving(server):
+        assert exchange(server) == b"ok"
 
 
 def test_server_bind_overridden_without_the_base_is_enough(make_server):

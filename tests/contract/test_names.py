@@ -29,6 +29,39 @@ OWN_OF_EVERY_CLASS = {
     "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__",
     "__firstlineno__", "__static_attributes__",
 }  # fmt: skip
+# What our classes define themselves, and what differs there from the standard class. All
+# else is inherited, so that patches and settings on the standard classes, and what CPython
+# mends, reach ours.
+OWN = {
+    "BaseServer": {
+        "serve_forever": "the compiled loop",
+        "handle_request": "the compiled loop",
+        "shutdown": "wakes the loop, and waits only for a thread that serves",
+        "_BaseServer__shutdown_request": "setting it wakes the loop",
+    },
+    "TCPServer": {
+        "request_queue_size": "SOMAXCONN instead of 5",
+        "get_request": "TCP_NODELAY",
+        "server_close": "wakes the loop",
+    },
+    "UDPServer": {"get_request": "hands out what was taken in a batch"},
+    "ThreadingMixIn": {
+        "process_request": "to an idle worker",
+        "server_close": "ends idle workers",
+    },
+    "ForkingMixIn": {
+        "process_request": "watches the child",
+        "collect_children": "of ours only, and without a look at each",
+        "server_close": "gives up what watches the children",
+    },
+    "StreamRequestHandler": {"setup": "compiled rfile and wfile"},
+}
+if sys.version_info < (3, 11):
+    OWN["TCPServer"] |= {
+        "allow_reuse_port": "3.10 lacks it",
+        "server_bind": "3.10 lacks SO_REUSEPORT",
+    }
+    OWN["UDPServer"] |= {"allow_reuse_port": "3.10 lacks it"}
 # Values that differ on purpose; the deviations table says why.
 DEVIATING_VALUES = {("TCPServer", "request_queue_size")}
 
@@ -108,14 +141,26 @@ def test_server_selector_is_poll_where_there_is_one(impl):
     assert impl._ServerSelector is selectors.PollSelector
 
 
-@pytest.mark.parametrize("name", TWINS)
-def test_class_defines_all_that_its_twin_defines(fast, name):
-    """In its own __dict__: behaviour must not change with the Python version."""
-    standard = own_attributes(getattr(socketserver, name))
-    assert set(standard) - set(vars(getattr(fast, name))) == set()
+@pytest.mark.parametrize("name", sorted(NEWEST))
+def test_class_defines_what_differs_and_nothing_else(fast, name):
+    """Name by name."""
+    assert set(own_attributes(getattr(fast, name))) == set(OWN.get(name, ()))
 
 
-@pytest.mark.parametrize(("name", "attribute"), METHODS)
+INHERITED = [(name, attribute) for name, attribute in rows(lambda value: True)
+             if attribute not in OWN.get(name, ())]  # fmt: skip
+OVERRIDDEN = [(name, attribute) for name, attribute in METHODS
+              if attribute in OWN.get(name, ())]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "attribute"), INHERITED)
+def test_attribute_that_is_not_ours_is_the_standard_object(fast, name, attribute):
+    """Not a copy: the one that the standard class has now, whoever put it there."""
+    standard = vars(getattr(socketserver, name))[attribute]
+    assert inspect.getattr_static(getattr(fast, name), attribute) is standard
+
+
+@pytest.mark.parametrize(("name", "attribute"), OVERRIDDEN)
 def test_method_is_a_function_of_ours(fast, name, attribute):
     """A plain function, no builtin: programs subclass, wrap, patch and inspect it."""
     method = vars(getattr(fast, name))[attribute]
@@ -124,7 +169,7 @@ def test_method_is_a_function_of_ours(fast, name, attribute):
     assert method.__name__ == attribute
 
 
-@pytest.mark.parametrize(("name", "attribute"), METHODS)
+@pytest.mark.parametrize(("name", "attribute"), OVERRIDDEN)
 def test_method_has_the_standard_parameters(fast, name, attribute):
     """Names, order, kinds and defaults."""
 
@@ -133,6 +178,16 @@ def test_method_has_the_standard_parameters(fast, name, attribute):
         return [(one.name, one.kind, one.default) for one in parameters]
 
     assert shape(getattr(fast, name)) == shape(getattr(socketserver, name))
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_hooks_that_a_class_inherits_are_in_its_docstring_or_a_base_of_ours(fast, name):
+    """What is inherited has no docstring of ours: the class describes it."""
+    ours = [base for base in getattr(fast, name).__mro__ if base.__module__.startswith("fast")]
+    described = "\n".join(base.__doc__ for base in ours)
+    for _, attribute in filter(lambda row: row[0] == name, METHODS):
+        if not attribute.startswith("__") and attribute not in OWN.get(name, ()):
+            assert f"{attribute}(" in described, attribute
 
 
 @pytest.mark.parametrize(("name", "attribute"), VALUES)

@@ -143,8 +143,11 @@ def test_check_of_own_class_names_ours(checked):
     """The public name of the class, not the private module."""
     found = verdicts(checked, "servers:Own")
     assert found["get_request"].startswith("native accept4(2)")
-    assert found["fileno"] == "ours fastsocketserver.TCPServer"
-    assert found["process_request_thread"] == "ours fastsocketserver.ThreadingMixIn"
+    assert found["server_close"] == "ours fastsocketserver.ThreadingMixIn"
+    assert found["shutdown"] == "ours fastsocketserver.BaseServer"
+    assert found["fileno"] == "standard socketserver.TCPServer"
+    assert found["process_request_thread"] == "standard socketserver.ThreadingMixIn"
+    assert found["verify_request"].startswith("native called, and known not to wait")
 
 
 def test_check_of_override_says_where_and_what_it_costs_others(checked):
@@ -325,12 +328,13 @@ def test_mixed_class_is_what_the_document_says(bases, loop, requests):
         assert [exchange(server) for _ in range(3)] == [b"ok"] * 3
 
 
-def test_http_server_after_ours_loses_its_server_bind():
-    """The remark below the table."""
+def test_http_server_after_ours_keeps_its_server_bind():
+    """What our classes do not define themselves hides nothing."""
     with mixed_class("fastsocketserver.ThreadingTCPServer, HTTPServer")(
         ("127.0.0.1", 0), reply_ok
     ) as server:
-        assert not hasattr(server, "server_name")
+        assert server.server_port == server.server_address[1]
+        assert server.allow_reuse_address == HTTPServer.allow_reuse_address
     assert len(ROWS) > 10
     assert issubclass(ThreadingHTTPServer, HTTPServer)
 
