@@ -3,6 +3,8 @@
 Rules for code here: the standard streams decide what is right. Only the case that needs no
 waiting is done here; everything else (waiting, time limits, signals, non-blocking sockets,
 closed files, odd buffers, other socket types) goes to the standard method, unchanged.
+Compiled methods look for signals where the interpreter would: when they are entered, and
+before a wait that follows something else.
 
 Facts:
 - The standard streams release the GIL around every recv(2) and send(2). Taking it back from
@@ -41,6 +43,7 @@ cimport cython
 from cpython.buffer cimport (
     PyBUF_READ, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport int64_t
@@ -157,6 +160,8 @@ cdef class ReaderMethods:
         """Source: `socket.SocketIO.readinto`."""
         cdef object this = self
         cdef Py_ssize_t received
+        # BufferedReader calls this over and over; in between it does not look.
+        PyErr_CheckSignals()
         sock = this._sock
         if type(sock) is not Socket or this._timeout_occurred:
             return stock_readinto(this, b)
@@ -231,9 +236,11 @@ cdef class WriterMethods:
 
         Source: `socketserver._SocketWriter.write`.
         """
-        cdef object sock = (<object>self)._sock
         cdef Py_buffer view
         cdef Py_ssize_t sent
+        # writelines() calls this over and over; in between it does not look.
+        PyErr_CheckSignals()
+        sock = (<object>self)._sock
         if type(sock) is not Socket:
             return stock_write(self, b)
         PyObject_GetBuffer(b, &view, PyBUF_SIMPLE)
@@ -241,6 +248,8 @@ cdef class WriterMethods:
             sent = send_now(sock, &view)
             if sent != view.len:
                 sent = max(sent, 0)
+                # A signal during that must not wait for the peer.
+                PyErr_CheckSignals()
                 rest = PyMemoryView_FromMemory(
                     <char *>view.buf + sent, view.len - sent, PyBUF_READ)
                 sock.sendall(rest, QUIET)
