@@ -13,6 +13,7 @@ from types import FunctionType
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
+    from types import ModuleType
     from typing import Any
 
 # Written in Python in the standard library's socket.py.
@@ -30,20 +31,23 @@ def stock_socket_class() -> Any:
     Returns: the class, or None when it was replaced, or one of its methods was. The answer
         holds until the class changes (its version tag tells) or `socket.socket` does.
     """
-    cls = socket.socket
+    return socket.socket if is_stock_socket_class(socket.socket) else None
+
+
+def is_stock_socket_class(cls: Any) -> bool:
+    """Whether `cls` is that class, whatever is in `socket.socket` now."""
     if not isinstance(cls, type) or cls.__mro__ != (cls, _socket.socket, object):
-        return None
+        return False
     members = vars(cls)
-    stock = all(
-        _is_function_of_socket(members.get(name), name) for name in _PYTHON_METHODS
+    return all(
+        is_function_of(socket, members.get(name), name) for name in _PYTHON_METHODS
     ) and not any(name in members for name in _C_METHODS)
-    return cls if stock else None
 
 
-def _is_function_of_socket(value: Any, name: str) -> bool:
-    """Whether `value` is the function `name` that socket.py itself defines."""
+def is_function_of(module: ModuleType, value: Any, name: str) -> bool:
+    """Whether `value` is the function `name` that the module itself defines."""
     return (
         type(value) is FunctionType
-        and value.__globals__ is vars(socket)
+        and value.__globals__ is vars(module)
         and value.__code__.co_name == name
     )
