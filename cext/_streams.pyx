@@ -269,6 +269,7 @@ class SocketReader(ReaderMethods, RawFile):
     _reading = True
     _writing = False
     _timeout_occurred = False
+    __new__ = RawFile.__new__  # for copy.copy(): that of ReaderMethods would refuse
 
 
 @cython.auto_pickle(False)
@@ -314,6 +315,7 @@ cdef class WriterMethods:
 class SocketWriter(WriterMethods, PlainWriter):
     """`socketserver._SocketWriter` with a compiled `write`: `wfile` without a buffer."""
 
+    __new__ = PlainWriter.__new__  # for copy.copy(): that of WriterMethods would refuse
 
 
 cdef object Reader = SocketReader  # C variables: no look-up in the module for each connection

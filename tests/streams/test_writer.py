@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import copy
 import ctypes
 import errno
 import gc
@@ -256,6 +257,30 @@ def test_writer_cannot_be_pickled(streams, pair):
         pickle.dumps(writer)
 
 
+def test_copied_writer_shares_the_socket(streams, pair):
+    """`copy.copy()`: another file of the same socket, with the same attributes."""
+    ours, peer = pair
+    with streams.open_writer(ours, 0) as writer:
+        writer.note = "mine"
+        other = copy.copy(writer)
+        assert type(other) is type(writer)
+        assert vars(other) == vars(writer) == {"_sock": ours, "note": "mine"}
+        with other:
+            assert other.write(b"copied") == 6
+        assert (other.closed, writer.closed) == (True, False)
+        assert copy.copy(other).closed is True
+    assert receive(peer, 6) == b"copied"
+
+
+def test_deep_copy_of_writer_raises_type_error(streams, pair):
+    """A socket is not copied."""
+    with (
+        streams.open_writer(pair[0], 0) as writer,
+        pytest.raises(TypeError, match="cannot pickle 'socket' object"),
+    ):
+        copy.deepcopy(writer)
+
+
 def test_attributes_may_be_added(streams, pair):
     """It is an ordinary object."""
     with streams.open_writer(pair[0], 0) as writer:
@@ -269,19 +294,6 @@ def test_replaced_socket_is_used(streams, pair):
         writer._sock = mock.Mock()
         assert writer.write(b"abc") == 3
         writer._sock.sendall.assert_called_once_with(b"abc")
-
-
-def test_patched_sendall_is_respected(compiled, pair):
-    """An override always wins."""
-    with mock.patch.object(socket.socket, "sendall", create=True) as sendall:
-        compiled.open_writer(pair[0], 0).write(b"abc")
-    sendall.assert_called_once_with(b"abc")
-
-
-def test_replaced_standard_writer_is_used(compiled, pair):
-    """`socketserver._SocketWriter` is replaced by adapters."""
-    with mock.patch.object(socketserver, "_SocketWriter") as replacement:
-        assert compiled.open_writer(pair[0], 0) is replacement.return_value
 
 
 def test_positive_buffer_size_gives_buffered_writer(streams, pair):
