@@ -396,20 +396,28 @@ def test_writer_that_is_forgotten_leaves_socket_open(streams, pair):
 
 
 @pytest.mark.parametrize("size", [10, 4_000_000])
-def test_no_sigpipe_even_where_it_would_kill(size):
-    """A program that restored SIGPIPE: the exception comes, the process lives."""
+@pytest.mark.parametrize("implementation", ["socketserver", "fastsocketserver"])
+def test_peer_that_has_gone_ends_the_process_of_the_standard_module_only(implementation, size):
+    """A program that restored SIGPIPE's default action, as command-line tools do.
+
+    Ours gets the exception. With `wbufsize` both are the standard library's own files.
+    """
     program = f"""
 import signal, socket
-from fastsocketserver._streams import open_writer
+from {implementation} import StreamRequestHandler
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+class Handler(StreamRequestHandler):
+    def handle(self):
+        try:
+            self.wfile.write(bytes({size}))
+        except BrokenPipeError:
+            print("alive", flush=True)
 ours, peer = socket.socketpair()
 peer.close()
-try:
-    open_writer(ours, 0).write(bytes({size}))
-except BrokenPipeError:
-    print("alive")
+Handler(ours, None, None)
+Handler.wbufsize = 10
+Handler(ours, None, None)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=30, check=True
-    )
-    assert done.stdout == b"alive\n"
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=30)
+    assert done.returncode == -signal.SIGPIPE
+    assert done.stdout == (b"alive\n" if implementation == "fastsocketserver" else b"")
