@@ -73,11 +73,13 @@ def talk(server, rounds):
     return good
 
 
-def talk_then_stop(server, count, rounds):
-    """So many clients at once, then shutdown()."""
+def talk_then_stop(server, count, rounds, enough):
+    """So many clients at once; shutdown() when they are done and `enough()` holds."""
     try:
         clients = [Background(talk, server, rounds) for _ in range(count)]
-        return [client.join() for client in clients]
+        results = [client.join() for client in clients]
+        wait_until(enough)
+        return results
     finally:
         server.shutdown()
 
@@ -88,10 +90,11 @@ def test_storm_while_serving_in_the_main_thread_spoils_no_reply(make_server, bas
     handled = []
     server = make_server(base, handler=echo_ten)
     with handling(signal.SIGUSR1, lambda *_: handled.append(1)), storm(signal.SIGUSR1):
-        clients = Background(talk_then_stop, server, 4, 25)
+        # However few come while the clients talk: a busy machine serves them faster than it
+        # lets the other process send.
+        clients = Background(talk_then_stop, server, 4, 25, lambda: len(handled) > 100)
         server.serve_forever(0.01)
         assert clients.join() == [True] * 4
-    assert len(handled) > 100
 
 
 def test_storm_while_serving_forever_loses_no_stop(make_server):
