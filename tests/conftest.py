@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import itertools
+import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -23,7 +26,46 @@ from support import leaks
 from support.handlers import reply_datagram, reply_ok
 from support.serving import TICK_S
 
+# How long after a test's time-out the run is ended, if that has done nothing.
+GRACE_S = 30.0
+
 IMPLEMENTATIONS = {"stdlib": "socketserver", "fast": "fastsocketserver"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C be what tests take it for, and find the terminal before it is captured."""
+    # Ignored in what `nohup` and `&` of a script start, and in all the processes after it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.stash[_terminal_fd] = os.dup(2)
+
+
+_terminal_fd = pytest.StashKey[int]()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give back what `pytest_configure` took."""
+    os.close(config.stash[_terminal_fd])
+
+
+# The plugin's time-out is a Python handler of SIGALRM. None runs where signals get lost, or the
+# GIL is never given up, or the test has SIGALRM for itself: those would hang for ever. So a
+# thread of C ends the run then, with tracebacks.
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """Beside the plugin's own timer."""
+    if not item.config.getoption("usepdb"):
+        terminal = item.config.stash[_terminal_fd]
+        faulthandler.dump_traceback_later(settings.timeout + GRACE_S, exit=True, file=terminal)
+
+
+def pytest_timeout_cancel_timer() -> None:
+    """Beside the plugin's own timer."""
+    faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_enter_pdb() -> None:
+    """Nobody is in a hurry now."""
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)
