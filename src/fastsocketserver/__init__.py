@@ -14,12 +14,17 @@ from io import BufferedIOBase
 from socketserver import _ServerSelector  # type: ignore[attr-defined]
 from time import monotonic as time
 
+from fastsocketserver._interpreter import is_main_interpreter
+
+if not is_main_interpreter():
+    raise ImportError("fastsocketserver cannot be used in a subinterpreter", name=__name__)
+
 try:
     from fastsocketserver import _accept, _datagrams, _loop, _pool, _shortcuts
 except ImportError as error:
     raise ImportError(
         "fastsocketserver's compiled modules cannot be loaded: they are missing, or built for "
-        f"another Python, or this is a subinterpreter ({error})",
+        f"another Python ({error})",
         name=__name__,
     ) from error
 
