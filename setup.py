@@ -32,6 +32,7 @@ setup(
     ext_modules=cythonize(
         [
             extension("_accept", "accept"),
+            extension("_children", "children"),
             extension("_datagrams", "datagram"),
             extension("_loop", "clock"),
             extension("_pool", "fork"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socketserver
 
-from fastsocketserver._children import Children
-from fastsocketserver._state import state_if_any, state_of
+from fastsocketserver._children import fork_to_serve, wait_for_exit, watcher_of
+from fastsocketserver._state import state_if_any
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
@@ -47,14 +47,13 @@ class ForkingMixIn(socketserver.ForkingMixIn):
         """
         if self.active_children is None:
             return
-        children = _children_of(self)
-        if self.active_children is None:
-            return
-        children.reap()
+        watcher_of(self).reap()
         while self.active_children and len(self.active_children) >= self.max_children:
-            children.wait_for_one()
-        if blocking:
-            children.wait_for_all()
+            wait_for_exit(self.active_children)
+            # Asked for anew: a signal handler may have forked, and this is its child.
+            watcher_of(self).reap()
+        if blocking and self.active_children:
+            _wait_for_all(self.active_children)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Fork; the child serves the request and exits, the parent closes its copy.
@@ -67,26 +66,8 @@ class ForkingMixIn(socketserver.ForkingMixIn):
             warns (DeprecationWarning) if there are others.
         Source: `socketserver.ForkingMixIn.process_request`.
         """
-        children = _children_of(self)
-        pid = os.fork()
-        if pid:
-            if self.active_children is None:
-                self.active_children = set()
-            self.active_children.add(pid)
-            children.add(pid)
-            self.close_request(request)  # type: ignore[attr-defined]
-            return
-        status = 1
-        try:
-            self.finish_request(request, client_address)  # type: ignore[attr-defined]
-            status = 0
-        except Exception:
-            self.handle_error(request, client_address)  # type: ignore[attr-defined]
-        finally:
-            try:
-                self.shutdown_request(request)  # type: ignore[attr-defined]
-            finally:
-                os._exit(status)
+        fork_to_serve(self, request, client_address)
+        self.close_request(request)  # type: ignore[attr-defined]
 
     def server_close(self) -> None:
         """Close the server, then collect the children; all of them if `block_on_close`.
@@ -107,18 +88,15 @@ def end_watch(server: Any) -> None:
     """Give up what watches the children of a closed server."""
     state = state_if_any(server)
     if state is not None and state.children is not None:
-        children, state.children = state.children, None
-        children.close()
+        watcher, state.children = state.children, None
+        watcher.close()
 
 
-def _children_of(server: Any) -> Children:
-    """Who watches the children; made by the first request of this process."""
-    state = state_of(server)
-    children = state.children
-    if children is not None and children.owner_pid != os.getpid():
-        children = None
-        server.active_children = None  # they are the parent's
-    if children is None:
-        children = Children(server)
-        state.children = children
-    return children
+def _wait_for_all(pids: set[int]) -> None:
+    """Take the status of children, waiting for each; of those that are still ours to take."""
+    for pid in list(pids):
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            pass  # somebody else took its status
+        pids.discard(pid)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections import deque
     from typing import Any
 
-    from fastsocketserver._children import Children
+    from fastsocketserver._children import ChildWatcher
     from fastsocketserver._loop import Loop
     from fastsocketserver._pool import Pool
 
@@ -42,7 +42,7 @@ class ServerState:
         # Who serves requests elsewhere: process_request() of the mix-in puts it there,
         # server_close() takes it away. A class may have both.
         self.pool: Pool | None = None
-        self.children: Children | None = None
+        self.children: ChildWatcher | None = None
         # Datagrams taken from the kernel and not served yet: appended by a thread in the
         # loop, popped by any.
         self.pending: deque[Any] | None = None

@@ -1,14 +1,18 @@
-"""ForkingMixIn where the exit of a child wakes nobody: pidfd_open(2) fails."""
+"""ForkingMixIn where no exit of a child wakes anybody: pidfd_open(2) fails.
+
+Each test runs in a forked child, for which the kernel refuses that call.
+"""
 
 from __future__ import annotations
 
 import errno
-import os
 
 import pytest
 
-from support.clients import DEADLINE_S, connect, nudge, read_exactly, read_to_end
-from support.serving import Background, Loop
+from native.processes import ask_child
+from support.clients import DEADLINE_S, connect, exchange, nudge, read_exactly, read_to_end
+from support.seccomp import PIDFD_OPEN, refuse
+from support.serving import Background, Loop, serving
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -16,20 +20,22 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWa
 HOUR_S = 3600
 
 
-@pytest.fixture(params=[errno.ENOSYS, errno.EMFILE], ids=errno.errorcode.get, autouse=True)
-def failing_pidfd(request, monkeypatch):
-    """How many calls of pidfd_open() may still succeed: none. For a test to change."""
-    allowed = [0]
-    stock = os.pidfd_open
+@pytest.fixture(params=[errno.ENOSYS, errno.EMFILE], ids=errno.errorcode.get)
+def without_pidfd(request):
+    """Run a function where pidfd_open() fails."""
 
-    def pidfd_open(pid, flags=0):
-        if allowed[0] > 0:
-            allowed[0] -= 1
-            return stock(pid, flags)
-        raise OSError(request.param, os.strerror(request.param))
+    def function_without_pidfd(function):
+        try:
+            refuse(PIDFD_OPEN, request.param)
+        except OSError:
+            return "cannot refuse"
+        return function()
 
-    monkeypatch.setattr(os, "pidfd_open", pidfd_open)
-    return allowed
+    def run(function):
+        if ask_child(function_without_pidfd, function) == "cannot refuse":
+            pytest.skip("this kernel refuses no single system call")
+
+    return run
 
 
 def reply_when_told(request, client_address, server):
@@ -47,58 +53,76 @@ def release(client):
         assert read_to_end(client) == b"ok"
 
 
-def stop(server, loop):
-    """End a loop that looks around once an hour."""
-    server._BaseServer__shutdown_request = True
-    nudge(server)
-    loop.join()
-
-
-def test_max_children_reached_serves_the_next_when_one_exits(make_server):
-    """The standard loop waits in waitpid() by then; it needs no poll to go on."""
-    server = make_server("ForkingTCPServer", handler=reply_when_told, max_children=2)
-    loop = Loop(server, HOUR_S)
-    clients = [connect(server) for _ in range(5)]
-    for number, client in enumerate(clients):
-        assert read_exactly(client, 2) == b"in", number
-        release(client)
-    stop(server, loop)
-
-
-@pytest.mark.parametrize("first_watched", [False, True])
-@pytest.mark.parametrize("leaving", [0, 1])
-def test_collect_children_at_the_maximum_waits_for_any(
-    make_server, failing_pidfd, leaving, first_watched
-):
-    """`os.waitpid(-1, 0)`: whichever exits first, and however many descriptors there were."""
-    failing_pidfd[0] = int(first_watched)
-    server = make_server("ForkingTCPServer", handler=reply_when_told, max_children=2)
+def hold(server, count):
+    """Clients whose children wait for them."""
     clients = []
-    for _ in range(2):
+    for _ in range(count):
         clients.append(connect(server))
         server.handle_request()
         assert read_exactly(clients[-1], 2) == b"in"
-    collecting = Background(server.collect_children)
-    try:
+    return clients
+
+
+def test_children_are_reaped_at_ticks(make_server, without_pidfd):
+    """As in the standard loop."""
+
+    def test():
+        server = make_server("ForkingTCPServer", max_children=3)
+        with serving(server):
+            assert [exchange(server) for _ in range(10)] == [b"ok"] * 10
+            wait_until(lambda: not server.active_children)
+        server.server_close()
+
+    without_pidfd(test)
+
+
+def test_max_children_reached_serves_the_next_when_one_exits(make_server, without_pidfd):
+    """The standard loop waits in waitpid() by then; it needs no poll to go on."""
+
+    def test():
+        server = make_server("ForkingTCPServer", handler=reply_when_told, max_children=2)
+        loop = Loop(server, HOUR_S)
+        clients = [connect(server) for _ in range(5)]
+        for number, client in enumerate(clients):
+            assert read_exactly(client, 2) == b"in", number
+            release(client)
+        server._BaseServer__shutdown_request = True
+        nudge(server)
+        loop.join()
+        server.server_close()
+
+    without_pidfd(test)
+
+
+@pytest.mark.parametrize("leaving", [0, 1])
+def test_collect_children_at_the_maximum_waits_for_any(make_server, without_pidfd, leaving):
+    """`os.waitpid(-1, 0)`: whichever exits first."""
+
+    def test():
+        server = make_server("ForkingTCPServer", handler=reply_when_told, max_children=2)
+        clients = hold(server, 2)
+        collecting = Background(server.collect_children)
         release(clients.pop(leaving))
         collecting.join()
         assert len(server.active_children) == 1
-    finally:
         release(*clients)
+        server.server_close()
+
+    without_pidfd(test)
 
 
-def test_server_close_waits_for_all(make_server):
+def test_server_close_waits_for_all(make_server, without_pidfd):
     """Each child is waited for by its own number."""
-    server = make_server("ForkingTCPServer", handler=reply_when_told)
-    clients = []
-    for _ in range(3):
-        clients.append(connect(server))
-        server.handle_request()
-        assert read_exactly(clients[-1], 2) == b"in"
-    closing = Background(server.server_close)
-    wait_until(lambda: server.socket.fileno() < 0)
-    assert closing.thread.is_alive()
-    for client in clients:
-        release(client)
-    closing.join()
-    assert not server.active_children
+
+    def test():
+        server = make_server("ForkingTCPServer", handler=reply_when_told)
+        clients = hold(server, 3)
+        closing = Background(server.server_close)
+        wait_until(lambda: server.socket.fileno() < 0)
+        assert closing.thread.is_alive()
+        for client in clients:
+            release(client)
+        closing.join()
+        assert not server.active_children
+
+    without_pidfd(test)

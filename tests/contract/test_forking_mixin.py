@@ -464,6 +464,22 @@ def test_children_ignored_by_the_system_are_forgotten(make_server):
         signal.signal(signal.SIGCHLD, before)
 
 
+def test_collect_children_blocking_ends_with_children_ignored_by_the_system(make_server):
+    """waitpid() waits for the exit even so, and then says ChildProcessError."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        server = make_server("ForkingTCPServer", handler=wait_for_client)
+        client = hold_one(server)
+        collecting = Background(lambda: server.collect_children(blocking=True))
+        collecting.thread.join(0.1)
+        assert collecting.thread.is_alive()
+        release(client)
+        collecting.join()
+        assert server.active_children == set()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_request_datagram_is_answered_by_the_child(make_server):
     """python-osc: ForkingUDPServer; parent and child share the listener."""
 
