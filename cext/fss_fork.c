@@ -11,7 +11,10 @@ static void count_fork(void)
 
 int fss_fork_watch(void)
 {
-    return -pthread_atfork(0, 0, count_fork);
+    static int watching;
+    int error = watching ? 0 : pthread_atfork(0, 0, count_fork);
+    watching = !error;
+    return -error;
 }
 
 long fss_fork_count(void)

@@ -20,7 +20,9 @@ if not is_main_interpreter():
     raise ImportError("fastsocketserver cannot be used in a subinterpreter", name=__name__)
 
 try:
-    from fastsocketserver import _accept, _datagrams, _loop, _pool, _shortcuts
+    from fastsocketserver import _compiled
+
+    _compiled.load()
 except ImportError as error:
     raise ImportError(
         "fastsocketserver's compiled modules cannot be loaded: they are missing, or built for "
@@ -28,6 +30,7 @@ except ImportError as error:
         name=__name__,
     ) from error
 
+from fastsocketserver import _shortcuts
 from fastsocketserver._base import BaseServer
 from fastsocketserver._combinations import (
     ForkingTCPServer,

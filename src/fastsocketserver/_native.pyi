@@ -1,0 +1,1 @@
+# Nothing in it but the other modules.
