@@ -21,6 +21,8 @@ from collections import deque
 from cpython.dict cimport PyDict_Contains
 from libc.stdint cimport INT64_MAX, int64_t
 
+from _class_version cimport class_version
+
 from fastsocketserver._accept import Listener
 from fastsocketserver._accept_errors import Outcome, outcome_of, report_exhaustion
 from fastsocketserver._arguments import descriptor_of, wait_ms_of
@@ -29,10 +31,6 @@ from fastsocketserver._nagle import accept_connection, wants_nodelay
 from fastsocketserver._shortcuts import TABLE, shortcut_owner
 from fastsocketserver._state import state_of
 from fastsocketserver._waiting import Waiter
-
-cdef extern from "Python.h":
-    ctypedef struct PyTypeObject:
-        unsigned int tp_version_tag
 
 cdef extern from "fss_clock.h":
     int64_t fss_clock_now_ns() noexcept nogil
@@ -96,14 +94,9 @@ def dispatch(server, request, client_address):
         server.shutdown_request(request)
 
 
-cdef inline unsigned int version_tag(kind):
-    """A number that a class has until it or one of its bases is changed; 0: ask again."""
-    return (<PyTypeObject *>kind).tp_version_tag
-
-
-cdef inline unsigned int tag_of(value):
-    """The same for a value that need not be a class; no other value has hooks."""
-    return version_tag(value) if isinstance(value, type) else 1
+cdef inline unsigned int tag_of(value) noexcept:
+    """`class_version()` of a value that need not be a class; no other value has hooks."""
+    return class_version(value) if isinstance(value, type) else 1
 
 
 def report_unstarted(server, failed):
@@ -402,7 +395,7 @@ cdef class Loop:
         """
         server = self.server
         handler = getattr(server, "RequestHandlerClass", None)
-        return (version_tag(type(server)) != self.server_tag or self.server_tag == 0
+        return (class_version(type(server)) != self.server_tag or self.server_tag == 0
                 or type(server) is not self.server_type
                 or hooks_on_instance(server) != self.instance_hooks
                 or getattr(server, "socket", None) is not self.listener.sock
@@ -416,7 +409,7 @@ cdef class Loop:
         server = self.server
         # First by what a change is told: a patch in the midst of the look is one, too.
         self.server_type = type(server)
-        self.server_tag = version_tag(self.server_type)
+        self.server_tag = class_version(self.server_type)
         self.instance_hooks = hooks_on_instance(server)
         self.socket_class = socket_names["socket"]
         self.socket_tag = tag_of(self.socket_class)
