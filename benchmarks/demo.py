@@ -18,7 +18,7 @@ from harness.implementations import OURS, STANDARD, why_missing
 from harness.lifecycle import Lifecycle, finish_cycles, start_cycles
 from harness.measure import CaseResult, measure_case
 from harness.native import program
-from harness.tables import Table, number, times
+from harness.tables import Table, number, times_between
 
 GROUPS = {
     "http_keep_16": "HTTP/1.1 keep-alive",
@@ -64,7 +64,7 @@ def case_rows(case: Case, results: CaseResult) -> list[list[str]]:
     rows = [[f"[bold]{GROUPS[case.name]}[/]", "", "", ""]]
     for label, metric in METRICS:
         medians = number(standard.median(metric)), number(ours.median(metric))
-        rows.append([f"  {label}", *medians, times(ours.ratio(metric, standard))])
+        rows.append([f"  {label}", *medians, times_between(ours.ratio(metric, standard))])
     return rows
 
 

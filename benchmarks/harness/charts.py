@@ -56,7 +56,7 @@ def _ratios(run: Run) -> dict[str, dict[str, float]]:
         measured = run.results[name]
         standard = measured.get(STANDARD)
         found = {impl: result.ratio("cpu_us", standard) for impl, result in measured.items()}
-        known = {impl: ratio for impl, ratio in found.items() if ratio is not None}
+        known = {impl: ratio.median for impl, ratio in found.items() if ratio is not None}
         if len(known) > 1:
             ratios[run.cases[name].title] = known
     return ratios

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.implementations import OURS, STANDARD
-from harness.measure import CaseResult
-from harness.tables import Table, times
+from harness.measure import CaseResult, Ratio
+from harness.tables import Table, times_between
 
 NOISE = 0.05  # differences below are not called slower
 LABELS = {"rate": "requests/s", "cpu_us": "CPU per request"}
@@ -58,10 +58,15 @@ def goals_table(results: dict[str, CaseResult]) -> Table:
             continue
         ratio = measured[OURS].ratio(goal.metric, measured.get(goal.against))
         sign = ">=" if goal.is_minimum else "<="
-        verdict = "-" if ratio is None else ("yes" if goal.is_met(ratio) else "NO")
+        verdict = "-" if ratio is None else ("yes" if goal.is_met(ratio.median) else "NO")
         name = f"{goal.case}: {LABELS[goal.metric]} to {goal.against}"
-        rows.append([name, times(ratio), f"{sign} {goal.limit:g}x", verdict])
+        rows.append([name, times_between(ratio), f"{sign} {goal.limit:g}x", verdict])
     return Table("Goals", ["", "ratio", "goal", "met"], rows)
+
+
+def is_clear(ratio: Ratio | None) -> bool:
+    """Whether there is a difference to speak of."""
+    return ratio is not None and not ratio.is_noise
 
 
 def summary_table(results: dict[str, CaseResult]) -> Table:
@@ -75,10 +80,10 @@ def summary_table(results: dict[str, CaseResult]) -> Table:
             ours.ratio(metric, standard) for metric in ("rate", "cpu_us", "p99_us")
         )
         remarks = []
-        if rate is not None and rate < 1 - NOISE:
+        if is_clear(rate) and rate.median < 1 - NOISE:
             remarks.append("slower")
-        if p99 is not None and p99 > 1 + NOISE:
+        if is_clear(p99) and p99.median > 1 + NOISE:
             remarks.append("p99 higher")
-        rows.append([case, times(rate), times(cpu), times(p99), ", ".join(remarks)])
+        rows.append([case, *map(times_between, (rate, cpu, p99)), ", ".join(remarks)])
     columns = ["", "requests/s", "CPU/request", "p99", "remark"]
     return Table(f"{OURS} to {STANDARD}, every case", columns, rows)

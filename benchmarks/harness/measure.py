@@ -45,6 +45,29 @@ class Round:
     resent: int
 
 
+@dataclass(frozen=True)
+class Ratio:
+    """One implementation to another: over the rounds, each compared within itself."""
+
+    median: float
+    least: float
+    most: float
+
+    @property
+    def spread(self) -> float:
+        """Half the range over the rounds."""
+        return (self.most - self.least) / 2
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether the rounds do not agree on who is ahead.
+
+        Where they agree, the medians of both sides are in the same order, so that a
+        ratio that is printed cannot contradict the figures beside it.
+        """
+        return self.least < 1 < self.most
+
+
 @dataclass
 class ImplResult:
     """All rounds of one implementation, or why there is no figure."""
@@ -71,14 +94,15 @@ class ImplResult:
         values = [getattr(round_, metric) for round_ in self.rounds]
         return (max(values) - min(values)) / 2 / median
 
-    def ratio(self, metric: str, other: ImplResult | None) -> float | None:
-        """The median of this / other, round by round; None without figures."""
+    def ratio(self, metric: str, other: ImplResult | None) -> Ratio | None:
+        """This / other, round by round; None without figures."""
         if other is None or None in (self.median(metric), other.median(metric)):
             return None
         pairs = zip(self.rounds, other.rounds, strict=True)
-        return statistics.median(
+        ratios = [
             getattr(mine, metric) / (getattr(theirs, metric) or 1e-9) for mine, theirs in pairs
-        )
+        ]
+        return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
     def as_dict(self) -> dict:
         if self.error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.measure import ImplResult
 from harness.program_cases import GRAFTED, PLAIN, ProgramCase
 from harness.program_measure import Effort, Milliseconds, ProgramResult, median
-from harness.tables import NOISY_CPUS, Table, number, percent, times
+from harness.tables import NOISY_CPUS, Table, number, percent, times_between
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
@@ -81,7 +81,8 @@ class ProgramRun:
             f"commit {commit[:12]}{' (modified)' * bool(modified)}: "
             "`python benchmarks/programs.py`.",
             "Plain is `python`, grafted `python -m fastsocketserver`; the server has one CPU, "
-            "the load another. Ratios are taken within a round; spread is half the range of "
+            "the load another. Ratios are taken within a round and shown with half their range "
+            "(none: the rounds do not agree on a difference); spread is half the range of "
             "the rates, plain / grafted. Log lines are on and go to a file. Backlogs are as "
             "each program has them, mostly the standard 5: a client that finds that full "
             "tries again a second later, which p99.9 shows, and until then leaves the plain "
@@ -132,11 +133,11 @@ class ProgramRun:
             case.title + " (NOISY)" * (is_noisy(plain) or is_noisy(grafted)),
             number(plain.median("rate")),
             number(grafted.median("rate")),
-            times(grafted.ratio("rate", plain)),
+            times_between(grafted.ratio("rate", plain)),
             f"{percent(plain.spread('rate'))} / {percent(grafted.spread('rate'))}",
             number(plain.median("cpu_us")),
             number(grafted.median("cpu_us")),
-            times(grafted.ratio("cpu_us", plain)),
+            times_between(grafted.ratio("cpu_us", plain)),
             _tail_ms(plain),
             _tail_ms(grafted),
         ]

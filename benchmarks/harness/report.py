@@ -58,9 +58,10 @@ class Run:
         tables += [case_table(self.cases[name], found) for name, found in self.results.items()]
         head = (
             f"# Benchmark results\n\nMedians of {self.rounds} interleaved rounds of "
-            f"{self.seconds:g} s; ratios are taken within a round. Spread: half the range "
-            "over the rounds. Client busy near 100 %: the client was the limit, so compare "
-            "CPU per request. How to read it: benchmarks/README.md.\n"
+            f"{self.seconds:g} s; ratios are taken within a round and shown with half their "
+            'range over the rounds ("none": the rounds do not agree on a difference). Spread: '
+            "half the range of what stands before it. Client busy near 100 %: the client was "
+            "the limit, so compare CPU per request. How to read it: benchmarks/README.md.\n"
         )
         parts = [head, "\n".join(where) + "\n", "\n".join(notes) + "\n" if notes else ""]
         return "\n".join([*filter(None, parts), *(table.to_markdown() for table in tables)])

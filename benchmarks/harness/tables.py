@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.cases import Case
 from harness.implementations import STANDARD
-from harness.measure import CaseResult, ImplResult
+from harness.measure import CaseResult, ImplResult, Ratio
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,14 @@ def times(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}x"
 
 
+def times_between(ratio: Ratio | None) -> str:
+    """With its spread; "none" where the rounds do not agree on a difference."""
+    if ratio is None or ratio.is_noise:
+        return "-" if ratio is None else "none"
+    spread = f" ±{ratio.spread:.2f}" if ratio.spread >= 0.005 else ""
+    return times(ratio.median) + spread
+
+
 def percent(value: float | None) -> str:
     return "-" if value is None else f"{value * 100:.0f} %"
 
@@ -86,10 +94,10 @@ def _row(impl: str, result: ImplResult, standard: ImplResult | None) -> list[str
     return [
         impl,
         number(result.median("rate")),
-        times(result.ratio("rate", standard)),
+        times_between(result.ratio("rate", standard)),
         percent(result.spread("rate")),
         number(result.median("cpu_us")),
-        times(result.ratio("cpu_us", standard)),
+        times_between(result.ratio("cpu_us", standard)),
         percent(result.spread("cpu_us")),
         number(result.median("p50_us")),
         number(result.median("p99_us")),
