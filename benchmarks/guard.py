@@ -1,8 +1,10 @@
 """Guards the speed of a release: CPU per request as a ratio to the standard module.
 
 ``python benchmarks/guard.py`` compares with the ratios in ``guard.json`` and
-exits with 1 if one got worse; ``--update`` stores the present ones. Ratios, not
-times: both sides run in turns on the same machine, so it may be any machine.
+exits with 1 if one got worse; ``--update`` stores the present ones, under the
+commit that they were made of. ``--check`` measures nothing: it says whether the
+stored ones were made of the sources that are here. Ratios, not times: both
+sides run in turns on the same machine, so it may be any machine.
 
 Here the best round of each side counts, not the median: whatever disturbs a
 machine only adds CPU time, and over nine rounds the ratio of the least stays
@@ -24,6 +26,7 @@ from harness.errors import MeasurementError
 from harness.implementations import OURS, STANDARD, why_missing
 from harness.measure import measure_case
 from harness.native import BENCHMARKS
+from harness.provenance import OUR_CHECKOUT, SAME_SOURCES, why_not_storable
 from harness.tables import Table, percent, times
 
 STORED = BENCHMARKS / "guard.json"
@@ -45,6 +48,7 @@ CASES = (
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--update", action="store_true", help="store the present ratios")
+    parser.add_argument("--check", action="store_true", help="are they of these sources?")
     parser.add_argument("--tolerance", type=float, default=0.10, help="0.10: 10 %% worse")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.4, help="of each round")
@@ -82,7 +86,9 @@ def measure_all(
     return ratios
 
 
-def guard_table(ratios: dict[str, float], stored: dict[str, float], tolerance: float) -> Table:
+def guard_table(
+    ratios: dict[str, float], stored: dict[str, float], tolerance: float, origin: str
+) -> Table:
     rows = []
     for name, ratio in ratios.items():
         before = stored.get(name)
@@ -90,12 +96,28 @@ def guard_table(ratios: dict[str, float], stored: dict[str, float], tolerance: f
         verdict = "WORSE" if is_worse(ratio, before, tolerance) else "ok"
         row = [name, times(before), times(ratio), percent(change)]
         rows.append([*row, "new" if before is None else verdict])
-    title = f"CPU per request, {OURS} to {STANDARD}, Python {PYTHON}"
+    title = f"CPU per request, {OURS} to {STANDARD}, Python {PYTHON}; stored: {origin}"
     return Table(title, ["", "stored", "now", "change", ""], rows)
 
 
 def read_stored() -> dict:
     return json.loads(STORED.read_text()) if STORED.exists() else {}
+
+
+def describe_origin(entry: dict) -> str:
+    """The commit that ratios were made of, and how it compares with what is here."""
+    if not entry:
+        return "nothing"
+    commit = entry["origin"]["commit"]
+    return f"commit {commit[:12]}, {OUR_CHECKOUT.since(commit)}"
+
+
+def check_origins(console: Console, everything: dict) -> int:
+    """1 unless all that is stored was made of the sources that are here."""
+    origins = {python: describe_origin(entry) for python, entry in everything.items()}
+    for python, origin in origins.items():
+        console.print(f"Python {python}: {origin}")
+    return 0 if all(origin.endswith(SAME_SOURCES) for origin in origins.values()) else 1
 
 
 def store(everything: dict, ratios: dict[str, float]) -> None:
@@ -114,20 +136,28 @@ def main() -> int:
         console.print(missing)
         return 1
     everything = read_stored()
+    if options.check:
+        return check_origins(console, everything)
     stored = everything.get(PYTHON, {}).get("ratios", {})
     if not stored and not options.update:
         console.print(f"Nothing is stored for Python {PYTHON}: run with --update first.")
         return 1
-    if options.update and environment()["commit"].endswith("-modified"):
-        console.print("--update: the checkout is modified; ratios belong to a commit.")
+    commit = OUR_CHECKOUT.commit()
+    if options.update and (reason := why_not_storable()):
+        console.print(f"--update: {reason}")
         return 1
     try:
         ratios = measure_all(console, options, {} if options.update else stored)
     except MeasurementError as error:
         console.print(f"[bold red]No figure:[/] {error}")
         return 1
-    console.print(guard_table(ratios, stored, options.tolerance).to_rich(console.width))
+    origin = describe_origin(everything.get(PYTHON, {}))
+    table = guard_table(ratios, stored, options.tolerance, origin)
+    console.print(table.to_rich(console.width))
     if options.update:
+        if OUR_CHECKOUT.commit() != commit:
+            console.print("--update: the checkout has changed meanwhile; nothing is stored.")
+            return 1
         store(everything, ratios)
         return 0
     worse = [

@@ -25,6 +25,7 @@ from harness.program_cases import ProgramCase, make_files, program_cases
 from harness.program_measure import Effort, measure_program, measure_start_ups
 from harness.program_process import environment as program_environment
 from harness.program_report import ProgramRun, write_docs
+from harness.provenance import OUR_CHECKOUT
 
 DOCS = BENCHMARKS.parent / "docs" / "unmodified-programs.md"
 REQUIREMENTS = "tests/programs/requirements.txt"
@@ -60,6 +61,12 @@ def ask_python(python: str, text: str) -> str | None:
         [python, "-c", text], env=program_environment(), capture_output=True, text=True
     )
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def why_not_storable(python: str) -> str | None:
+    """None if the figures may go into the documentation, else one line that says why not."""
+    found = ask_python(python, "import fastsocketserver; print(fastsocketserver.__file__)")
+    return OUR_CHECKOUT.why_not_storable(Path(found).parent)
 
 
 def version_of(case: ProgramCase, python: str) -> str | None:
@@ -121,12 +128,16 @@ def main() -> int:
     if python_version is None:
         console.print(f"fastsocketserver cannot be imported by {options.python}")
         return 1
+    not_storable = why_not_storable(options.python)
+    if options.write_docs and not_storable:
+        console.print(f"--write-docs: {not_storable}")
+        return 1
     if SHARED:
         console.print("[yellow]Only one CPU: the client takes time from the server.[/]")
     program("load")
     make_files()
     where = {**environment(), "python": python_version}
-    run = ProgramRun(where, effort_of(options))
+    run = ProgramRun(where, effort_of(options), not_storable)
     measure(console, options, run)
     for table in run.tables():
         console.print(table.to_rich(console.width))
@@ -134,6 +145,9 @@ def main() -> int:
     console.print(f"Results: {options.output}/programs.md and programs.json")
     for error in run.errors:
         console.print(f"[bold red]No figure:[/] {error}")
+    if options.write_docs and where["commit"] != OUR_CHECKOUT.commit():
+        console.print("--write-docs: the checkout has changed meanwhile; nothing is written.")
+        return 1
     if options.write_docs and not run.errors:
         write_docs(DOCS, run)
         console.print(f"Written into {DOCS}")

@@ -21,6 +21,7 @@ from harness.environment import environment
 from harness.implementations import OURS, STANDARD, add_baseline, why_missing
 from harness.measure import measure_case
 from harness.native import BENCHMARKS
+from harness.provenance import why_not_storable
 from harness.report import Run
 from harness.robustness import measure_robustness
 from harness.tables import case_table
@@ -143,7 +144,7 @@ def main() -> int:
         for case in all_cases():
             console.print(f"{case.name:24} {case.title}")
         return 0
-    run = Run(environment(), options.rounds, options.seconds)
+    run = Run(environment(), options.rounds, options.seconds, not_storable=why_not_storable())
     if SHARED:
         console.print("[yellow]Only one CPU: the client takes time from the server.[/]")
     measure_cases(console, options, run)
@@ -154,6 +155,8 @@ def main() -> int:
     run.write(options.output)
     draw_charts(console, options, run)
     console.print(f"Results: {options.output}/results.md and results.json")
+    if run.not_storable:
+        console.print(f"[yellow]Not to be published:[/] {run.not_storable}")
     for error in run.errors:
         console.print(f"[bold red]No figure:[/] {error}")
     return 1 if run.errors else 0

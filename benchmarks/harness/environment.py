@@ -11,6 +11,7 @@ import time
 
 from harness.cpus import CLIENT_CPU, SERVER_CPU
 from harness.native import BENCHMARKS, find_compiler
+from harness.provenance import OUR_CHECKOUT
 
 PACKAGES = ("Cython", "uvloop", "gevent")
 
@@ -21,11 +22,6 @@ def _first_line(*command: str) -> str:
     except OSError:
         return ""
     return (result.stdout.strip().splitlines() or [""])[0]
-
-
-def _commit() -> str:
-    changes = _first_line("git", "status", "--porcelain", "--untracked-files=no", "..")
-    return _first_line("git", "rev-parse", "HEAD") + ("-modified" if changes else "")
 
 
 def _cpu_model() -> str:
@@ -46,7 +42,7 @@ def _version(package: str) -> str | None:
 def environment() -> dict:
     """Commit, Python, kernel, machine, compiler, peers and the command."""
     return {
-        "commit": _commit(),
+        "commit": OUR_CHECKOUT.commit(),
         "time": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "python": sys.version.replace("\n", " "),
         "kernel": platform.release(),

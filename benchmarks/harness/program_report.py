@@ -34,6 +34,7 @@ class ProgramRun:
 
     environment: dict
     effort: Effort
+    not_storable: str | None = None  # why the figures belong to no commit
     versions: dict[str, str] = field(default_factory=dict)
     cases: dict[str, ProgramCase] = field(default_factory=dict)
     results: dict[str, ProgramResult] = field(default_factory=dict)
@@ -74,11 +75,13 @@ class ProgramRun:
     def to_markdown(self) -> str:
         """The tables and the notes, for the documentation too."""
         where = self.environment
-        commit, _, modified = where["commit"].partition("-")
+        commit = where["commit"].partition("-")[0][:12]
+        if self.not_storable:
+            commit += f", NOT TO BE PUBLISHED ({self.not_storable})"
         packages = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         notes = [
             f"CPython {where['python']}, {where['cpu']}, Linux {where['kernel']}, "
-            f"commit {commit[:12]}{' (modified)' * bool(modified)}: "
+            f"commit {commit}: "
             "`python benchmarks/programs.py`.",
             "Plain is `python`, grafted `python -m fastsocketserver`; the server has one CPU, "
             "the load another. Ratios are taken within a round and shown with half their range "
@@ -110,6 +113,7 @@ class ProgramRun:
         }
         return {
             "environment": self.environment,
+            "not_storable": self.not_storable,
             "versions": self.versions,
             "effort": asdict(self.effort),
             "results": results,

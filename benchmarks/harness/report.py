@@ -20,6 +20,7 @@ class Run:
     environment: dict
     rounds: int
     seconds: float
+    not_storable: str | None = None  # why the figures belong to no commit
     cases: dict[str, Case] = field(default_factory=dict)
     results: dict[str, CaseResult] = field(default_factory=dict)
     robustness: dict[str, Values] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Run:
         }
         return {
             "environment": self.environment,
+            "not_storable": self.not_storable,
             "rounds": self.rounds,
             "seconds": self.seconds,
             "cases": {name: case.title for name, case in self.cases.items()},
@@ -54,6 +56,8 @@ class Run:
     def to_markdown(self) -> str:
         where = [f"- {name}: {value}" for name, value in self.environment.items()]
         notes = [f"- {line}" for line in (*self.skipped, *self.errors)]
+        if self.not_storable:
+            notes.insert(0, f"- **Not to be published**: {self.not_storable}.")
         tables = self.summary_tables()
         tables += [case_table(self.cases[name], found) for name, found in self.results.items()]
         head = (
