@@ -2,6 +2,10 @@
 
 Round by round (A B C, B C A, ...), so that what the machine does meanwhile
 hits all of them alike, and ratios are taken within a round.
+
+What a server does because of a load is charged to it, also if it does so later:
+threads that end with their connections, workers that end after they were idle,
+and those that end when serving ends.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from harness import wrk
 from harness.cases import Case
@@ -74,6 +78,18 @@ class ImplResult:
 
     rounds: list[Round] = field(default_factory=list)
     error: str = ""
+
+    def charge_last(self, cpu_s: float) -> None:
+        """What the server has used since its last round is part of that one's costs."""
+        last = self.rounds[-1]
+        cpu_us = last.cpu_us + cpu_s / last.requests * 1e6
+        self.rounds[-1] = replace(last, cpu_us=cpu_us)
+
+    def charge_all(self, cpu_s: float, uncounted: int) -> None:
+        """What ending took is shared by all requests, `uncounted` ones of none included."""
+        requests = sum(round_.requests for round_ in self.rounds) + uncounted
+        each_us = cpu_s / requests * 1e6
+        self.rounds = [replace(one, cpu_us=one.cpu_us + each_us) for one in self.rounds]
 
     def median(self, metric: str) -> float | None:
         """The median over the rounds; None without a figure."""
@@ -144,16 +160,17 @@ def _run_load(server: Server, case: Case, seconds: float) -> tuple[dict, _Clocks
         return result, before, _look(server)
 
 
-def _wait_for_rest(server: Server) -> None:
-    """Return when the server has dealt with the end of its connections."""
+def _wait_for_rest(server: Server) -> Usage:
+    """What the server has used when it has dealt with the end of its connections."""
     deadline_s = time.monotonic() + REST_LIMIT_S
-    before_s = server.usage().cpu_s
-    while time.monotonic() < deadline_s:
+    before, now = server.usage(), None
+    while now is None or time.monotonic() < deadline_s:
         time.sleep(REST_CHECK_S)
-        now_s = server.usage().cpu_s
-        if now_s - before_s < REST_CHECK_S * RESTING_SHARE:
-            return
-        before_s = now_s
+        now = server.usage()
+        if now.cpu_s - before.cpu_s < REST_CHECK_S * RESTING_SHARE:
+            break
+        before = now
+    return now
 
 
 def _check_stderr(server: Server, case: Case) -> None:
@@ -163,34 +180,38 @@ def _check_stderr(server: Server, case: Case) -> None:
             raise MeasurementError(f"the server complains: {complaint}")
 
 
-def measure_round(server: Server, case: Case, seconds: float) -> Round:
-    """Load the server once; MeasurementError if anything at all went wrong."""
+def measure_round(server: Server, case: Case, seconds: float) -> tuple[Round, Usage]:
+    """Load the server once, and what it had used when it came to rest.
+
+    Raises: MeasurementError if anything at all went wrong.
+    """
     result, before, after = _run_load(server, case, seconds)
-    _wait_for_rest(server)
+    rested = _wait_for_rest(server)
     _check_stderr(server, case)
     requests, client_cpu_s = result["requests"], result["client_cpu_s"]
-    cpu_s = after.server.cpu_s - before.server.cpu_s
     switches = client_busy = foreign_cpus = None
     if before.server.voluntary_switches is not None:
         switches = after.server.voluntary_switches - before.server.voluntary_switches
         switches /= requests
     if client_cpu_s is not None:  # wrk does not tell
         client_busy = client_cpu_s / result["elapsed_s"]
-        foreign_s = after.machine_s - before.machine_s - cpu_s - client_cpu_s
+        server_s = after.server.cpu_s - before.server.cpu_s
+        foreign_s = after.machine_s - before.machine_s - server_s - client_cpu_s
         foreign_cpus = foreign_s / (after.time_s - before.time_s)
-    return Round(
+    measured = Round(
         rate=result["rate"],
-        cpu_us=cpu_s / requests * 1e6,
+        cpu_us=(rested.cpu_s - before.server.cpu_s) / requests * 1e6,
         p50_us=result["p50_us"],
         p99_us=result["p99_us"],
         p999_us=result["p999_us"],
         switches=switches,
-        peak_rss_mib=after.server.peak_rss_kib / 1024,
+        peak_rss_mib=rested.peak_rss_kib / 1024,
         client_busy=client_busy,
         foreign_cpus=foreign_cpus,
         requests=requests,
         resent=result["resent"],
     )
+    return measured, rested
 
 
 def _start_servers(case: Case, impls: list[str], stack: ExitStack, results: CaseResult) -> dict:
@@ -233,6 +254,8 @@ def measure_in_turns(
 ) -> None:
     """The rounds of `measure_case`, on servers that run: into `results`."""
     impls = list(results)
+    warmed_up: dict[str, Round] = {}
+    rested: dict[str, Usage] = {}
     for number in range(-1, rounds):  # -1: the warm-up
         first = max(number, 0) % len(impls)
         for impl in impls[first:] + impls[:first]:
@@ -240,10 +263,24 @@ def measure_in_turns(
             if results[impl].error:
                 continue
             try:
+                if number > 0:
+                    since_s = servers[impl].usage().cpu_s - rested[impl].cpu_s
+                    results[impl].charge_last(since_s)
                 duration_s = WARM_UP_S if number < 0 else seconds
-                measured = measure_round(servers[impl], case, duration_s)
+                measured, rested[impl] = measure_round(servers[impl], case, duration_s)
             except MeasurementError as error:
                 results[impl].error = str(error)
                 continue
-            if number >= 0:
+            if number < 0:
+                warmed_up[impl] = measured
+            else:
                 results[impl].rounds.append(measured)
+    for impl, result in results.items():
+        if result.error or not result.rounds:
+            continue
+        try:
+            ending_s = servers[impl].usage_at_end().cpu_s - rested[impl].cpu_s
+        except MeasurementError as error:
+            result.error = str(error)
+            continue
+        result.charge_all(ending_s, warmed_up[impl].requests)

@@ -84,6 +84,10 @@ class ProgramProcess:
             raise MeasurementError(f"the program has ended: {self._last_line()}") from error
         return Usage(cpu_s, int(peak.split()[1]), None)
 
+    def usage_at_end(self) -> Usage:
+        """As it is now: from outside, nothing but its end would end its threads."""
+        return self.usage()
+
     def complaints(self) -> list[str]:
         """Exceptions and warnings on stderr so far; log lines are none."""
         return [

@@ -69,6 +69,10 @@ class ServerProcess:
     def usage(self) -> Usage:
         return self.ask("stats")
 
+    def usage_at_end(self) -> Usage:
+        """What the server has used when it has stopped serving and its threads have ended."""
+        return self.ask("finish")
+
     def complaints(self) -> list[str]:
         """What the server has written on stderr so far: exceptions, else all lines."""
         self._stderr.seek(0)

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import importlib
 
-from servers.control import announce, obey_runner_in_background
+from servers.control import announce, at_finish, obey_runner_in_background, wait_for_end
 
 
 def serve_socketserver(module_name: str, work: str, size: int) -> None:
@@ -14,7 +14,9 @@ def serve_socketserver(module_name: str, work: str, size: int) -> None:
 
     server = WORKS[work](importlib.import_module(module_name), size)
     announce(server.server_address[1])
+    at_finish(server.shutdown)
     server.serve_forever()
+    wait_for_end()
 
 
 def serve_asyncio(impl: str, work: str, size: int) -> None:

@@ -4,7 +4,8 @@ Out, once: ``{"port": ..., "pid": ...}``. Then, for each line on stdin:
 
 - ``stats``: CPU time, peak memory and voluntary context switches so far;
 - ``exhaust``: take every descriptor the process may have;
-- ``relieve``: give them back.
+- ``relieve``: give them back;
+- ``finish``: stop serving, let the threads end; then as ``stats``.
 
 The end of stdin ends the process, so a runner that dies leaves no server.
 """
@@ -16,6 +17,8 @@ import os
 import resource
 import sys
 import threading
+import time
+from collections.abc import Callable
 
 # Descriptors that stay possible when the limit is lowered: a process limit far
 # above the number in use would mean opening thousands of files.
@@ -46,6 +49,25 @@ def usage() -> dict:
     }
 
 
+# What ends serving, where workers may be idle until then.
+_at_finish: list[Callable[[], None]] = []
+FINISH_LIMIT_S = 10.0
+
+
+def at_finish(stop: Callable[[], None]) -> None:
+    """Call this, from another thread, when the runner wants no more of us."""
+    _at_finish.append(stop)
+
+
+def finish() -> None:
+    """Return when no thread is left but the main one and this one."""
+    while _at_finish:
+        _at_finish.pop()()
+    deadline_s = time.monotonic() + FINISH_LIMIT_S
+    while threading.active_count() > 2 and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+
+
 class Hoard:
     """Every descriptor the process may have, so that ``accept`` finds none."""
 
@@ -74,6 +96,11 @@ def announce(port: int) -> None:
     print(json.dumps({"port": port, "pid": os.getpid()}), flush=True)
 
 
+def wait_for_end() -> None:
+    """For a main thread that has finished: the runner still asks, and ends the process."""
+    threading.Event().wait()
+
+
 def obey_runner() -> None:
     """Answer the runner until it closes stdin, then end the process at once."""
     hoard = Hoard()
@@ -83,6 +110,8 @@ def obey_runner() -> None:
             hoard.fill()
         elif command == "relieve":
             hoard.release()
+        elif command == "finish":
+            finish()
         print(json.dumps(usage()), flush=True)
     os._exit(0)
 
