@@ -15,7 +15,7 @@ from harness.console import make_console, make_progress
 from harness.cpus import CLIENT_CPU, SERVER_CPU, SHARED
 from harness.errors import MeasurementError
 from harness.implementations import OURS, STANDARD, why_missing
-from harness.lifecycle import Lifecycle, finish_cycles, start_cycles
+from harness.lifecycle import Lifecycle, measure_cycles
 from harness.measure import CaseResult, measure_case
 from harness.native import program
 from harness.tables import Table, number, times_between
@@ -51,9 +51,8 @@ def measure(
 
 
 def measure_shutdowns() -> dict[str, Lifecycle]:
-    """``shutdown()`` on idle servers; both at once, as they mostly sleep."""
-    running = {impl: start_cycles(impl, SHUTDOWN_CYCLES) for impl in (STANDARD, OURS)}
-    return {impl: finish_cycles(process, SHUTDOWN_CYCLES) for impl, process in running.items()}
+    """``shutdown()`` on idle servers, in turns."""
+    return measure_cycles(dict.fromkeys((STANDARD, OURS), SHUTDOWN_CYCLES))
 
 
 def case_rows(case: Case, results: CaseResult) -> list[list[str]]:

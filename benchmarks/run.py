@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -23,11 +24,12 @@ from harness.measure import measure_case
 from harness.native import BENCHMARKS
 from harness.provenance import why_not_storable
 from harness.report import Run
-from harness.robustness import measure_robustness
+from harness.robustness import Effort, measure_robustness
 from harness.tables import case_table
 
 QUICK_CYCLES = {STANDARD: 20, OURS: 100}  # the standard module takes 0.5 s for each
 FULL_CYCLES = {STANDARD: 100, OURS: 100}
+QUICK_EFFORT = Effort(QUICK_CYCLES, accepts=200, requests=4000, flood_s=1.0)
 ROBUSTNESS = "robustness"
 
 
@@ -119,10 +121,11 @@ def measure_cases(console: Console, options: argparse.Namespace, run: Run) -> No
 
 
 def measure_robust(console: Console, options: argparse.Namespace, run: Run) -> None:
-    cycles = QUICK_CYCLES if options.quick else FULL_CYCLES
-    run.cycles = {impl: count for impl, count in cycles.items() if not why_missing(impl)}
+    effort = QUICK_EFFORT if options.quick else Effort(FULL_CYCLES)
+    present = {impl: count for impl, count in effort.cycles.items() if not why_missing(impl)}
+    run.effort = replace(effort, cycles=present)
     with console.status("") as status:
-        run.robustness, errors = measure_robustness(run.cycles, status.update)
+        run.robustness, errors = measure_robustness(run.effort, status.update)
     run.errors += errors
 
 

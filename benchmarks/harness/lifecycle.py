@@ -1,17 +1,15 @@
-"""Runs ``servers.lifecycle``: how long ``shutdown()`` takes, what start/stop leaves."""
+"""How long ``shutdown()`` takes, and what starting and stopping leaves behind."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import random
+from contextlib import ExitStack
 from dataclasses import dataclass
 
-from harness.cpus import prefer
-from harness.errors import MeasurementError
-from harness.implementations import IMPLEMENTATIONS
+from harness.bare_process import BareProcess
+from harness.kernel_view import descriptors
 
-CYCLE_LIMIT_S = 3.0  # the standard module needs about 0.5 s
+IDLE_LIMIT_S = 0.05  # a server that has just served is not yet at rest
 
 
 @dataclass(frozen=True)
@@ -28,30 +26,32 @@ class Lifecycle:
         return ordered[min(int(len(ordered) * fraction), len(ordered) - 1)] * 1e3
 
 
-def start_cycles(impl: str, cycles: int) -> subprocess.Popen:
-    """Begin the cycles; several implementations may go on side by side."""
-    implementation = IMPLEMENTATIONS[impl]
-    command = [sys.executable, "-m", "servers.lifecycle"]
-    process = subprocess.Popen(
-        [*command, "--impl", implementation.module, "--cycles", str(cycles)],
-        env=implementation.process_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    prefer(process.pid)
-    return process
+def _cycle(process: BareProcess) -> float:
+    return process.tell("cycle", random.uniform(0, IDLE_LIMIT_S))
 
 
-def finish_cycles(process: subprocess.Popen, cycles: int) -> Lifecycle:
-    """Wait for the end of what `start_cycles` began."""
-    try:
-        output, errors = process.communicate(timeout=30 + cycles * CYCLE_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        raise MeasurementError(f"{cycles} start/stop cycles did not end") from None
-    if process.returncode:
-        raise MeasurementError(f"start/stop cycles: {errors.strip().splitlines()[-1]}")
-    return Lifecycle(**json.loads(output))
+def _held(process: BareProcess) -> tuple[int, int]:
+    return process.tell("threads"), len(descriptors(process.pid))
+
+
+def measure_cycles(cycles: dict[str, int]) -> dict[str, Lifecycle]:
+    """So many cycles of each, in turns: on the server's CPU, where only one is at work."""
+    shutdowns_s: dict[str, list[float]] = {impl: [] for impl in cycles}
+    with ExitStack() as stack:
+        running = {impl: stack.enter_context(BareProcess(impl, "cycles")) for impl in cycles}
+        for process in running.values():
+            _cycle(process)  # what a first use opens for good is no leak
+        before = {impl: _held(process) for impl, process in running.items()}
+        for number in range(max(cycles.values())):
+            for impl, process in running.items():
+                if number < cycles[impl]:
+                    shutdowns_s[impl].append(_cycle(process))
+        after = {impl: _held(process) for impl, process in running.items()}
+    return {
+        impl: Lifecycle(
+            shutdowns_s[impl],
+            after[impl][0] - before[impl][0],
+            after[impl][1] - before[impl][1],
+        )
+        for impl in cycles
+    }

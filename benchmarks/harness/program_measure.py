@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from harness.cases import Case
-from harness.cpus import SERVER_CPU, prefer, starting_on
+from harness.cpus import SERVER_CPU, pin, starting_on
 from harness.errors import MeasurementError
 from harness.measure import CaseResult, ImplResult, measure_in_turns
 from harness.program_cases import PREFIXES, START_UPS, ProgramCase, load_of
@@ -105,7 +105,7 @@ def _start_cycles(case: ProgramCase, python: str, impl: str, cycles: int) -> sub
         text=True,
         start_new_session=True,
     )
-    prefer(process.pid)
+    pin(process.pid, SERVER_CPU)
     return process
 
 

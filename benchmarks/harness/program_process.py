@@ -1,8 +1,7 @@
 """A real program as a process: started, pinned, watched from outside, ended.
 
-It knows nothing of the harness, so its clocks are the kernel's: the CPU clock of
-the process (clock_getcpuclockid(3)) counts the threads that have ended, too.
-Children do not count; none of the programs forks.
+It knows nothing of the harness, so its clocks are the kernel's. Children do not
+count; none of the programs forks.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import time
 from harness.cpus import SERVER_CPU, pin, starting_on
 from harness.errors import MeasurementError
 from harness.implementations import IMPLEMENTATIONS, STANDARD
+from harness.kernel_view import cpu_s, peak_rss_kib
 from harness.program_cases import ProgramCase
 from harness.server_process import EXCEPTION_LINE, Usage
 
@@ -28,7 +28,6 @@ RETRY_S = 0.02
 QUIET_S = 0.2  # an answer that does not end its connection is over after this
 EXIT_LIMIT_S = 10.0
 _WARNING_LINE = re.compile(r".*Warning: ")
-_CPUCLOCK_SCHED = 2  # <linux/posix-timers_types.h>
 
 
 def environment() -> dict[str, str]:
@@ -62,7 +61,6 @@ class ProgramProcess:
             )
         self.pid = self._process.pid
         pin(self.pid, SERVER_CPU)
-        self._clock = ~self.pid << 3 | _CPUCLOCK_SCHED
         try:
             self.answer = self._first_answer()
         except BaseException:
@@ -77,12 +75,9 @@ class ProgramProcess:
 
     def usage(self) -> Usage:
         try:
-            cpu_s = time.clock_gettime(self._clock)
-            with open(f"/proc/{self.pid}/status") as status:
-                peak = next(line for line in status if line.startswith("VmHWM:"))
-        except (OSError, StopIteration) as error:
-            raise MeasurementError(f"the program has ended: {self._last_line()}") from error
-        return Usage(cpu_s, int(peak.split()[1]), None)
+            return Usage(cpu_s(self.pid), peak_rss_kib(self.pid), None)
+        except MeasurementError as error:
+            raise MeasurementError(f"{error}: {self._last_line()}") from error
 
     def usage_at_end(self) -> Usage:
         """As it is now: from outside, nothing but its end would end its threads."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.cases import Case
+from harness.faults import Values
 from harness.goals import goals_table, summary_table
 from harness.measure import CaseResult
-from harness.robustness import Values, robustness_table
+from harness.robustness import Effort, robustness_table
 from harness.tables import Table, case_table
 
 
@@ -24,15 +25,15 @@ class Run:
     cases: dict[str, Case] = field(default_factory=dict)
     results: dict[str, CaseResult] = field(default_factory=dict)
     robustness: dict[str, Values] = field(default_factory=dict)
-    cycles: dict[str, int] = field(default_factory=dict)
+    effort: Effort | None = None  # of the robustness
     skipped: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def summary_tables(self) -> list[Table]:
         """The tables that only make sense at the end."""
         tables = []
-        if self.robustness:
-            tables.append(robustness_table(self.robustness, self.cycles))
+        if self.effort:
+            tables.append(robustness_table(self.robustness, self.effort))
         tables += [summary_table(self.results), goals_table(self.results)]
         return [table for table in tables if table.rows]
 

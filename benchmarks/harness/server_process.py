@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 
-from harness.cpus import SERVER_CPU, pin
+from harness.cpus import SERVER_CPU, pin, prefer
 from harness.errors import MeasurementError
 from harness.implementations import IMPLEMENTATIONS
 
@@ -26,52 +26,59 @@ class Usage:
     voluntary_switches: int | None  # None: cannot be told from outside
 
 
-class ServerProcess:
-    """One implementation serving one work, as a context manager."""
+class LineProcess:
+    """A process that answers lines on its stdin with lines, as a context manager.
 
-    def __init__(self, impl: str, work: str, size: int) -> None:
-        implementation = IMPLEMENTATIONS[impl]
+    Its first line it says by itself: `announced`.
+    """
+
+    def __init__(self, command: list[str], environment: dict, cpu: int | None) -> None:
         # A file, not a pipe: a server that writes many errors must not block.
         self._stderr = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115
         self._process = subprocess.Popen(
-            implementation.command(work, size),
-            env=implementation.process_environment(),
+            command,
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             text=True,
             start_new_session=True,
         )
-        pin(self._process.pid, SERVER_CPU)
+        if cpu is None:
+            prefer(self._process.pid)
+        else:
+            pin(self._process.pid, cpu)
         try:
-            announced = self._read_answer()
+            self.announced = self._read_answer(ANSWER_TIMEOUT_S)
         except BaseException:
             self.stop()
             raise
-        self.port: int = announced["port"]
-        self.pid: int = announced["pid"]
 
-    def __enter__(self) -> ServerProcess:
+    def __enter__(self):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
-    def ask(self, command: str) -> Usage:
-        """Send one of the commands of `servers.control`; usage comes back."""
+    def fileno(self) -> int:
+        """Readable when an answer is there, or the process has ended."""
+        return self._process.stdout.fileno()
+
+    def send(self, line: str) -> None:
         try:
-            self._process.stdin.write(command + "\n")
+            self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except OSError as error:
             raise MeasurementError(f"server has gone: {self.last_error_line()}") from error
-        return Usage(**self._read_answer())
 
-    def usage(self) -> Usage:
-        return self.ask("stats")
+    def ask_line(self, line: str, timeout_s: float | None = None) -> dict:
+        """Send a line; the answer, which has to come in time."""
+        self.send(line)
+        return self._read_answer(timeout_s or ANSWER_TIMEOUT_S)
 
-    def usage_at_end(self) -> Usage:
-        """What the server has used when it has stopped serving and its threads have ended."""
-        return self.ask("finish")
+    def answer(self) -> dict:
+        """The answer to what was sent before."""
+        return self._read_answer(ANSWER_TIMEOUT_S)
 
     def complaints(self) -> list[str]:
         """What the server has written on stderr so far: exceptions, else all lines."""
@@ -91,11 +98,32 @@ class ServerProcess:
             self._process.communicate()
         self._stderr.close()
 
-    def _read_answer(self) -> dict:
+    def _decode(self, line: str) -> dict:
+        return json.loads(line)
+
+    def _read_answer(self, timeout_s: float) -> dict:
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            answered = selector.select(ANSWER_TIMEOUT_S)
+            answered = selector.select(timeout_s)
         line = self._process.stdout.readline() if answered else ""
         if not line:
             raise MeasurementError(f"server does not answer: {self.last_error_line()}")
-        return json.loads(line)
+        return self._decode(line)
+
+
+class ServerProcess(LineProcess):
+    """One implementation serving one work; see ``servers.control``."""
+
+    def __init__(self, impl: str, work: str, size: int) -> None:
+        implementation = IMPLEMENTATIONS[impl]
+        command = implementation.command(work, size)
+        super().__init__(command, implementation.process_environment(), SERVER_CPU)
+        self.port: int = self.announced["port"]
+        self.pid: int = self.announced["pid"]
+
+    def usage(self) -> Usage:
+        return Usage(**self.ask_line("stats"))
+
+    def usage_at_end(self) -> Usage:
+        """What the server has used when it has stopped serving and its threads have ended."""
+        return Usage(**self.ask_line("finish"))

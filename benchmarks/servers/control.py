@@ -3,8 +3,6 @@
 Out, once: ``{"port": ..., "pid": ...}``. Then, for each line on stdin:
 
 - ``stats``: CPU time, peak memory and voluntary context switches so far;
-- ``exhaust``: take every descriptor the process may have;
-- ``relieve``: give them back;
 - ``finish``: stop serving, let the threads end; then as ``stats``.
 
 The end of stdin ends the process, so a runner that dies leaves no server.
@@ -19,11 +17,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-
-# Descriptors that stay possible when the limit is lowered: a process limit far
-# above the number in use would mean opening thousands of files.
-SPARE_DESCRIPTORS = 20
-
 
 # Kept open: it is read, too, while the process has no descriptor to spare.
 _own_status = open("/proc/self/status")  # noqa: SIM115
@@ -68,29 +61,6 @@ def finish() -> None:
         time.sleep(0.01)
 
 
-class Hoard:
-    """Every descriptor the process may have, so that ``accept`` finds none."""
-
-    def __init__(self) -> None:
-        self._fds: list[int] = []
-        self._limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-
-    def fill(self) -> None:
-        hard = self._limits[1]
-        in_use = max(int(name) for name in os.listdir("/proc/self/fd")) + 1
-        resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + SPARE_DESCRIPTORS, hard))
-        try:
-            while True:
-                self._fds.append(os.open(os.devnull, os.O_RDONLY))
-        except OSError:
-            return  # EMFILE: full
-
-    def release(self) -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
-        while self._fds:
-            os.close(self._fds.pop())
-
-
 def announce(port: int) -> None:
     """Tell the runner where to connect."""
     print(json.dumps({"port": port, "pid": os.getpid()}), flush=True)
@@ -103,14 +73,8 @@ def wait_for_end() -> None:
 
 def obey_runner() -> None:
     """Answer the runner until it closes stdin, then end the process at once."""
-    hoard = Hoard()
     for line in sys.stdin:
-        command = line.strip()
-        if command == "exhaust":
-            hoard.fill()
-        elif command == "relieve":
-            hoard.release()
-        elif command == "finish":
+        if line.strip() == "finish":
             finish()
         print(json.dumps(usage()), flush=True)
     os._exit(0)

@@ -51,12 +51,6 @@ def crc_threaded(module, size):
     return served(module.ThreadingTCPServer, recv_send_handler(module))
 
 
-def crc_default_backlog(module, size):
-    backlog = module.ThreadingTCPServer.request_queue_size
-    handler = recv_send_handler(module)
-    return served(module.ThreadingTCPServer, handler, request_queue_size=backlog)
-
-
 def crc_forking(module, size):
     return served(module.ForkingTCPServer, recv_send_handler(module))
 
@@ -189,7 +183,6 @@ WORKS = {
     for work in (
         crc_inline,
         crc_threaded,
-        crc_default_backlog,
         crc_forking,
         crc_compute,
         crc_streams,

@@ -1,0 +1,51 @@
+"""Interrupted accepts: whose descriptors are touched, whose answers are mixed up."""
+
+from __future__ import annotations
+
+import resource
+import select
+
+from harness.bare_process import BareProcess
+from harness.cpus import CLIENT_CPU, starting_on
+from harness.errors import MeasurementError
+from harness.token_clients import Tally, run_clients
+
+CLIENTS = 256
+# The standard module loses a connection for good when it is interrupted between
+# accept(2) and the socket object: who waits for that one should not wait for long.
+PATIENCE_S = 1.0
+LIMIT_S = 180.0  # a busy machine interrupts fewer accepts
+
+
+def _is_running(server: BareProcess) -> bool:
+    return not select.select([server], [], [], 0)[0]
+
+
+def measure_interrupts(impl: str, server_class: str, accepts: int) -> dict[str, float]:
+    """Until so many interrupts came within an accept; what they did.
+
+    Raises: MeasurementError if the server ended, or was not interrupted so often.
+    """
+    with BareProcess(impl, "interrupts", server_class) as server:
+        _, most = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        # For those connections: each keeps its descriptor.
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (most, most))
+        server.send(f"run {accepts} {LIMIT_S}")
+        with starting_on(CLIENT_CPU):
+            tally: Tally = run_clients(
+                server.announced["port"], CLIENTS, PATIENCE_S, lambda _: _is_running(server)
+            )
+        found = server.answer()["value"]
+        if found["interrupted_accepts"] < accepts:
+            raise MeasurementError(
+                f"only {found['interrupted_accepts']} accepts interrupted in {LIMIT_S:g} s"
+            )
+        ended = server.tell("end")
+    return {
+        "interrupts": found["interrupts"],
+        "interrupted_accepts": found["interrupted_accepts"],
+        "touched": ended["touched"],
+        "mixed_up": tally.wrong,
+        "hung": tally.hung,
+        "unserved_each": (tally.unanswered + tally.hung) / found["interrupts"],
+    }
