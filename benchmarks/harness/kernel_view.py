@@ -8,7 +8,9 @@ import time
 from harness.errors import MeasurementError
 
 _CPUCLOCK_SCHED = 2  # <linux/posix-timers_types.h>
-_MINOR_FAULTS = 7  # field of /proc/PID/stat, counted from behind the name; proc(5)
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+# Fields of /proc/PID/stat, counted from behind the name; proc(5).
+_MINFLT, _CMINFLT, _CUTIME, _CSTIME = 7, 8, 13, 14
 
 
 def cpu_s(pid: int) -> float:
@@ -44,10 +46,28 @@ def main_thread_switches(pid: int) -> int:
     return _status(pid, "voluntary_ctxt_switches:", task=pid)
 
 
+def _stat(pid: int) -> list[str]:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()
+    except OSError as error:
+        raise MeasurementError("the process has ended") from error
+
+
 def minor_faults(pid: int) -> int:
     """Page faults without I/O of the process itself; children do not count."""
-    with open(f"/proc/{pid}/stat") as stat:
-        return int(stat.read().rpartition(")")[2].split()[_MINOR_FAULTS])
+    return int(_stat(pid)[_MINFLT])
+
+
+def reaped_minor_faults(pid: int) -> int:
+    """Those of the children that it has waited for."""
+    return int(_stat(pid)[_CMINFLT])
+
+
+def reaped_cpu_s(pid: int) -> float:
+    """CPU time of the children that it has waited for, in whole ticks (10 ms)."""
+    stat = _stat(pid)
+    return (int(stat[_CUTIME]) + int(stat[_CSTIME])) / _TICKS_PER_S
 
 
 def descriptors(pid: int) -> list[int]:

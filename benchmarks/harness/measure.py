@@ -57,6 +57,13 @@ class Ratio:
     least: float
     most: float
 
+    @classmethod
+    def of(cls, mine: list[float], theirs: list[float]) -> Ratio:
+        """Of what was measured in the same rounds."""
+        pairs = zip(mine, theirs, strict=True)
+        ratios = [one / (other or 1e-9) for one, other in pairs]
+        return cls(statistics.median(ratios), min(ratios), max(ratios))
+
     @property
     def spread(self) -> float:
         """Half the range over the rounds."""
@@ -114,11 +121,10 @@ class ImplResult:
         """This / other, round by round; None without figures."""
         if other is None or None in (self.median(metric), other.median(metric)):
             return None
-        pairs = zip(self.rounds, other.rounds, strict=True)
-        ratios = [
-            getattr(mine, metric) / (getattr(theirs, metric) or 1e-9) for mine, theirs in pairs
-        ]
-        return Ratio(statistics.median(ratios), min(ratios), max(ratios))
+        mine, theirs = (
+            [getattr(round_, metric) for round_ in result.rounds] for result in (self, other)
+        )
+        return Ratio.of(mine, theirs)
 
     def as_dict(self) -> dict:
         if self.error:
