@@ -21,6 +21,14 @@ def _is_running(server: BareProcess) -> bool:
     return not select.select([server], [], [], 0)[0]
 
 
+def _load_until_done(server: BareProcess) -> Tally:
+    port = server.announced["port"]
+    try:
+        return run_clients(port, CLIENTS, PATIENCE_S, lambda _: _is_running(server))
+    except MeasurementError as error:
+        raise MeasurementError(f"{error}; server: {server.last_error_line()}") from error
+
+
 def measure_interrupts(impl: str, server_class: str, accepts: int) -> dict[str, float]:
     """Until so many interrupts came within an accept; what they did.
 
@@ -32,9 +40,7 @@ def measure_interrupts(impl: str, server_class: str, accepts: int) -> dict[str, 
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (most, most))
         server.send(f"run {accepts} {LIMIT_S}")
         with starting_on(CLIENT_CPU):
-            tally: Tally = run_clients(
-                server.announced["port"], CLIENTS, PATIENCE_S, lambda _: _is_running(server)
-            )
+            tally = _load_until_done(server)
         found = server.answer()["value"]
         if found["interrupted_accepts"] < accepts:
             raise MeasurementError(
@@ -44,6 +50,7 @@ def measure_interrupts(impl: str, server_class: str, accepts: int) -> dict[str, 
     return {
         "interrupts": found["interrupts"],
         "interrupted_accepts": found["interrupted_accepts"],
+        "ended_loops": found["ended_loops"],
         "touched": ended["touched"],
         "mixed_up": tally.wrong,
         "hung": tally.hung,

@@ -55,6 +55,7 @@ def _interrupt_goals(server_class: str, effort: Effort) -> dict[str, Goal]:
     return {
         f"interrupts_{server_class}": Goal(f"{where}: interrupts in all"),
         f"touched_{server_class}": Goal(f"{where}: descriptors of the program touched", 0),
+        f"ended_loops_{server_class}": Goal("serve_forever() ended by an OSError", 0),
         f"mixed_up_{server_class}": Goal(
             "clients that got something else than their answer", 0
         ),

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from harness.errors import MeasurementError
+
 TOKEN_SIZE = 16
 SELECT_S = 0.05
 
@@ -62,6 +64,8 @@ def run_clients(
     """So many at a time, a new one for each that ends, while `goes_on`.
 
     Returns when the last has ended or lost patience.
+
+    Raises: MeasurementError if one cannot connect.
     """
     tally = Tally()
     started = 0
@@ -74,6 +78,8 @@ def run_clients(
                     client = _Client(port, started)
                 except (ConnectionResetError, BrokenPipeError):
                     tally.unanswered += 1  # taken and dropped before its token was sent
+                except (ConnectionRefusedError, TimeoutError) as error:
+                    raise MeasurementError(f"the server has gone: {error}") from error
                 else:
                     selector.register(client.sock, selectors.EVENT_READ, client)
                 started += 1

@@ -103,21 +103,22 @@ class Timer:
     def interrupt(self, _, frame):
         if not self.armed:
             return
-        if is_within_threading(frame):
+        if is_within_condition(frame):
             _signal.setitimer(_signal.ITIMER_REAL, SHORTEST_S)
             return
         self.armed = False
         raise Interrupt
 
 
-def is_within_threading(frame):
-    """Whether a lock of `threading` may be half taken.
+def is_within_condition(frame):
+    """Whether the lock of an event or a condition may be half taken.
 
-    An exception between a lock's acquisition and its `with` block leaves it locked: in
-    the standard module that is the end of the next `serve_forever()`.
+    `Condition.__enter__` is a Python function: an exception between the acquisition in it
+    and the `with` block leaves the lock taken. In the standard module that is the end of
+    the next `serve_forever()`, which clears an event.
     """
     while frame is not None:
-        if frame.f_code.co_filename == threading.__file__:
+        if isinstance(frame.f_locals.get("self"), (threading.Event, threading.Condition)):
             return True
         frame = frame.f_back
     return False
@@ -155,7 +156,7 @@ def watch_over():
 def run(accepts, limit_s):
     """Be interrupted; the counts."""
     global serving
-    interrupts = interrupted_accepts = 0
+    interrupts = interrupted_accepts = ended_loops = 0
     kept = None  # a program keeps its last error for a while, and with it all frames
     deadline_s = time.monotonic() + limit_s
     while interrupted_accepts < accepts and time.monotonic() < deadline_s:
@@ -163,7 +164,11 @@ def run(accepts, limit_s):
         try:
             serving = True
             timer.arm()
-            server.serve_forever()
+            try:
+                server.serve_forever()
+            except OSError:  # a connection's descriptor is closed, and not by its owner
+                serving = timer.armed = False
+                ended_loops += 1
         except Interrupt as interrupt:
             serving = False
             interrupts += 1
@@ -172,7 +177,11 @@ def run(accepts, limit_s):
                 own.open()
             kept = interrupt if interrupts % 3 else None
     del kept
-    return {"interrupts": interrupts, "interrupted_accepts": interrupted_accepts}
+    return {
+        "interrupts": interrupts,
+        "interrupted_accepts": interrupted_accepts,
+        "ended_loops": ended_loops,
+    }
 
 
 def obey():
