@@ -53,7 +53,9 @@ def at_finish(stop: Callable[[], None]) -> None:
 
 
 def finish() -> None:
-    """Return when no thread is left but the main one and this one."""
+    """Return when no thread is left but the main one and this one, if serving can end."""
+    if not _at_finish:
+        return
     while _at_finish:
         _at_finish.pop()()
     deadline_s = time.monotonic() + FINISH_LIMIT_S
