@@ -32,6 +32,14 @@ class Tally:
     def ended(self) -> int:
         return self.answered + self.unanswered + self.wrong + self.hung
 
+    def __iadd__(self, other: Tally) -> Tally:
+        self.answered += other.answered
+        self.unanswered += other.unanswered
+        self.wrong += other.wrong
+        self.hung += other.hung
+        self.latencies_s += other.latencies_s
+        return self
+
     def latency_ms(self, fraction: float) -> float:
         """A percentile of those answered."""
         ordered = sorted(self.latencies_s)

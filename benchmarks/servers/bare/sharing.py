@@ -1,7 +1,8 @@
 """Processes that share a listener, each looping on `handle_request()`: ``sharing.py MODULE N``.
 
 Each keeps the longest time between two returns of `handle_request()`, and between
-two beats of a second thread: that one stands still when all of the process does.
+two beats of a second thread: that one stands still when all of the process does,
+because there is no CPU for it, or because the main thread sleeps and keeps the GIL.
 ``end`` answers what each has found; one that does not say so has not come back.
 """
 
@@ -46,18 +47,43 @@ class Silence:
         self.last_s = now_s
 
 
+class Excuse:
+    """Why this thread may have been late: it, or the main one, had no CPU, or used it.
+
+    What is left is time in which the main thread slept with the GIL held.
+    """
+
+    def __init__(self):
+        self.fds = [
+            os.open(f"/proc/self/task/{tid}/schedstat", os.O_RDONLY)
+            for tid in (os.getpid(), threading.get_native_id())
+        ]
+
+    def total_s(self):
+        """So far: ran and waited for a CPU, in ns, are the first two fields."""
+        fields = [os.pread(fd, 64, 0).split() for fd in self.fds]
+        return sum(int(ran) + int(waited) for ran, waited, _ in fields) / 1e9
+
+
 def watch(returns, until_fd, result_fd):
     """Beat until the parent closes its end; then tell, and end the process."""
-    beats = Silence()
+    beats, excuse = Silence(), Excuse()
+    asleep_s = 0.0
+    excused_s, last_s = excuse.total_s(), time.monotonic()
     while True:
         ended, _, _ = select.select([until_fd], [], [], BEAT_S)
         beats.sign()
+        before_s, excused_s = excused_s, excuse.total_s()
+        late_s = beats.last_s - last_s - BEAT_S
+        asleep_s = max(asleep_s, late_s - (excused_s - before_s))
+        last_s = beats.last_s
         if ended:
             break
     returns.sign()
     result = {
         "served": server.served,
         "process_silent_s": max(beats.longest_s - BEAT_S, 0.0),
+        "asleep_s": asleep_s,
         "call_silent_s": returns.longest_s,
     }
     os.write(result_fd, repr(result).encode())  # one write, below PIPE_BUF
