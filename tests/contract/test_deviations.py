@@ -761,3 +761,87 @@ def test_listener_shared_by_two_of_our_loops_blocks_neither(fast_server):
     with serving(server), serving(other):
         assert [exchange(server) for _ in range(30)] == [b"ok"] * 30
     assert os.get_blocking(server.fileno())
+
+
+# -- the listener is non-blocking while it is served -----------------------------------------
+
+
+def test_accept_std_by_a_handler_waits_for_a_further_connection(std_server):
+    """The listener is a blocking socket."""
+
+    def handler(request, client_address, server):
+        other, _ = server.socket.accept()
+        with other:
+            other.sendall(b"further")
+        request.sendall(b"first")
+
+    server = std_server(handler=handler)
+    with serving(server), connect(server) as first, connect(server) as further:
+        assert read_to_end(further) == b"further"
+        assert read_to_end(first) == b"first"
+
+
+def test_accept_ours_by_a_handler_does_not_wait(fast_server):
+    """get_request() would."""
+    raised = []
+
+    def handler(request, client_address, server):
+        try:
+            server.socket.accept()
+        except OSError as error:
+            raised.append(type(error))
+        request.sendall(b"ok")
+
+    server = fast_server(handler=handler)
+    with serving(server):
+        assert exchange(server) == b"ok"
+    assert raised == [BlockingIOError]
+
+
+# -- the selector's class is not ours ----------------------------------------------------------
+
+
+@pytest.fixture
+def selectors_made(monkeypatch):
+    """How many were made since `socketserver._ServerSelector` was replaced."""
+    made = []
+
+    class Selector(socketserver._ServerSelector):
+        def __init__(self):
+            made.append(1)
+            super().__init__()
+
+    monkeypatch.setattr(socketserver, "_ServerSelector", Selector)
+    return made
+
+
+def test_selector_std_replaced_is_used(std_server, selectors_made):
+    server = std_server()
+    with serving(server):
+        assert exchange(server) == b"ok"
+    assert selectors_made
+
+
+def test_selector_ours_replaced_has_no_effect(fast_server, selectors_made):
+    server = fast_server()
+    with serving(server):
+        assert exchange(server) == b"ok"
+    assert not selectors_made
+
+
+# -- a listener closed under the loop --------------------------------------------------------
+
+
+def test_listener_ours_closed_and_made_anew_is_found(fast_server):
+    """The standard loop spins meanwhile; ours looks each half second once it has noticed."""
+    server = fast_server()
+    with serving(server, HOUR_S) as loop:
+        assert exchange(server) == b"ok"
+        address = server.server_address
+        server.socket.close()
+        with contextlib.suppress(OSError):  # who is told that there is nobody
+            socket.create_connection(address, 10).close()
+        server.socket = socket.create_server(LOOPBACK)
+        server.server_address = server.socket.getsockname()
+        assert exchange(server) == b"ok"
+        assert loop.thread.is_alive()
