@@ -13,12 +13,11 @@ idle server wakes up that often.
 import _socket
 import os
 import socket as socket_module
-# handle_error() imports it, when there may be no descriptor left to read it with. Not when
-# serving begins: a signal handler that raises within an import can leave its lock taken.
-import traceback
+import sys
 from collections import deque
 
 from cpython.dict cimport PyDict_Contains
+from libc.errno cimport EMFILE, ENFILE
 from libc.stdint cimport INT64_MAX, int64_t
 
 from _class_version cimport class_version
@@ -29,6 +28,7 @@ from fastsocketserver._arguments import descriptor_of, wait_ms_of
 from fastsocketserver._datagrams import Receiver
 from fastsocketserver._nagle import accept_connection, wants_nodelay
 from fastsocketserver._shortcuts import TABLE, shortcut_owner
+from fastsocketserver._standard import is_standard_function
 from fastsocketserver._state import state_of
 from fastsocketserver._waiting import Waiter
 
@@ -76,6 +76,26 @@ cdef dict socket_names = vars(socket_module)
 cdef object SocketType = _socket.socket
 
 
+cdef int report_error(server, request, client_address, error) except -1:
+    """Have `error`, which is being handled, reported by `handle_error()`.
+
+    The standard one imports what it prints tracebacks with. Where that fails since there is
+    no descriptor left to read a module with, the error is printed without.
+    """
+    try:
+        server.handle_error(request, client_address)
+    except OSError as failure:
+        if failure.errno not in (EMFILE, ENFILE) or not reports_as_standard(server):
+            raise
+        print(f"{error!r}\n(no traceback: {failure})\n{'-' * 40}", file=sys.stderr)
+    return 0
+
+
+cdef bint reports_as_standard(server) except -1:
+    return (is_standard_function(type(server).handle_error, "BaseServer", "handle_error")
+            and not PyDict_Contains(server.__dict__, "handle_error"))
+
+
 def dispatch(server, request, client_address):
     """Verify and process one request that was taken.
 
@@ -84,8 +104,8 @@ def dispatch(server, request, client_address):
     if server.verify_request(request, client_address):
         try:
             server.process_request(request, client_address)
-        except Exception:
-            server.handle_error(request, client_address)
+        except Exception as error:
+            report_error(server, request, client_address, error)
             server.shutdown_request(request)
         except:
             server.shutdown_request(request)
@@ -94,9 +114,18 @@ def dispatch(server, request, client_address):
         server.shutdown_request(request)
 
 
-cdef inline unsigned int tag_of(value) noexcept:
-    """`class_version()` of a value that need not be a class; no other value has hooks."""
-    return class_version(value) if isinstance(value, type) else 1
+cdef inline unsigned int tag_of(value) except? 0:
+    """`class_version()` of a value that need not be a class; no other value has hooks.
+
+    0: it can have none any more, and is to be asked for its hooks each time.
+    """
+    if not isinstance(value, type):
+        return 1
+    # A class has none before an attribute was looked up in it: a handler class whose
+    # instances live in forked children never gets one by itself.
+    if class_version(value) == 0:
+        getattr(value, "__doc__", None)
+    return class_version(value)
 
 
 def report_unstarted(server, failed):
@@ -113,7 +142,7 @@ def report_unstarted(server, failed):
             try:
                 raise error
             except Exception:
-                server.handle_error(request, client_address)
+                report_error(server, request, client_address, error)
             finally:
                 server.shutdown_request(request)
         except BaseException as from_hook:
@@ -395,7 +424,7 @@ cdef class Loop:
         """
         server = self.server
         handler = getattr(server, "RequestHandlerClass", None)
-        return (class_version(type(server)) != self.server_tag or self.server_tag == 0
+        return (tag_of(type(server)) != self.server_tag or self.server_tag == 0
                 or type(server) is not self.server_type
                 or hooks_on_instance(server) != self.instance_hooks
                 or getattr(server, "socket", None) is not self.listener.sock
@@ -409,7 +438,7 @@ cdef class Loop:
         server = self.server
         # First by what a change is told: a patch in the midst of the look is one, too.
         self.server_type = type(server)
-        self.server_tag = class_version(self.server_type)
+        self.server_tag = tag_of(self.server_type)
         self.instance_hooks = hooks_on_instance(server)
         self.socket_class = socket_names["socket"]
         self.socket_tag = tag_of(self.socket_class)
