@@ -401,7 +401,8 @@ def test_program_in_a_removed_directory_is_run_the_same(
             capture_output=True,
             text=True,
             timeout=DEADLINE_S,
-            input="print(1)\n",
+            # From 3.13 on the prompt imports modules before it reads, and fails if it has to.
+            input="" if "-i" in flags else "print(1)\n",
             check=False,
         )
         assert not removed.exists()
