@@ -124,7 +124,7 @@ cdef inline unsigned int tag_of(value) except? 0:
     # A class has none before an attribute was looked up in it: a handler class whose
     # instances live in forked children never gets one by itself.
     if class_version(value) == 0:
-        getattr(value, "__doc__", None)
+        getattr(value, "__init__", None)
     return class_version(value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fastsocketserver import _loop
 from native.processes import run_program
 from support.clients import exchange
 from support.serving import serving
@@ -75,3 +76,26 @@ def test_accept_patched_on_a_socket_class_that_was_patched_often_is_noticed():
         server.server_close()
         print(bool(calls))
     """) == ["True"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("base", ["TCPServer", "ThreadingTCPServer", "ForkingTCPServer"])
+def test_hooks_are_looked_at_once_while_nothing_changes(server_of, fast, monkeypatch, base):
+    """Also where the handler's class is used in children alone, and so has no version yet."""
+    looks = []
+    shortcut_owner = _loop.shortcut_owner
+
+    def counting(server, hook):
+        looks.append(hook)
+        return shortcut_owner(server, hook)
+
+    class Handler(fast.StreamRequestHandler):
+        def handle(self):
+            self.wfile.write(b"ok")
+
+    monkeypatch.setattr(_loop, "shortcut_owner", counting)
+    server = server_of(base, Handler)
+    with serving(server):
+        for _ in range(10):
+            assert exchange(server) == b"ok"
+    assert len(looks) == len(set(looks))
