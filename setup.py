@@ -69,7 +69,7 @@ modules = cythonize(
         extension("_datagrams", "datagram"),
         extension("_loop", "clock"),
         extension("_native"),
-        extension("_pool", "fork"),
+        extension("_pool", "clock", "fork"),
         extension("_running"),
         extension("_shortcuts"),
         extension("_signals"),

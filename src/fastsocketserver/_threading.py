@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import socket
 import socketserver
+import sys
+import weakref
 
 from fastsocketserver._loop import report_unstarted
-from fastsocketserver._pool import Pool
+from fastsocketserver._pool import Pool, append, reap
 from fastsocketserver._state import state_if_any, state_of
 from fastsocketserver._workers import (
     MAX_THREADS,
     THREAD_IDLE_TIMEOUT_S,
-    close_pool,
+    end_pool,
     is_exiting,
     new_pool,
 )
@@ -29,12 +31,9 @@ class _Threads(socketserver._Threads):  # type: ignore[name-defined,misc]
     Source: `socketserver._Threads`.
     """
 
-    def append(self, thread: Any) -> None:
-        """Add a thread, unless it is a daemon or here already (workers serve many requests)."""
-        if thread.daemon or thread in self:
-            return
-        self.reap()
-        list.append(self, thread)
+    # As there, in compiled code: append() is called at each request.
+    append = append
+    reap = reap
 
 
 class ThreadingMixIn(socketserver.ThreadingMixIn):
@@ -68,8 +67,15 @@ class ThreadingMixIn(socketserver.ThreadingMixIn):
         """
         if self.block_on_close:
             vars(self).setdefault("_threads", _Threads())
+        pool = _pool_of(self)
         threads = self._threads  # type: ignore[attr-defined]
-        _pool_of(self).submit(self.process_request_thread, request, client_address, threads)
+        try:
+            pool.submit(self.process_request_thread, request, client_address, threads)
+        except BaseException:
+            # A signal handler may raise here although it was submitted; who called us closes
+            # the request.
+            pool.withdraw(request)
+            raise
 
     def server_close(self) -> None:
         """Close the server, wait for the requests that `block_on_close` is about, and end
@@ -105,49 +111,77 @@ def start_held(server: Any) -> None:
 
 
 def end_workers(server: Any) -> None:
-    """Wait for the requests of a closed server, and end its idle workers."""
+    """Wait for the requests of a closed server, and end its idle workers.
+
+    What an exception keeps it from, the next call does.
+    """
     state = state_if_any(server)
     if state is None or state.pool is None:
         return
-    pool, state.pool = state.pool, None
+    pool = state.pool
+    pool.close()
     try:
         # Another thread's loop may have held requests back until the listener was closed.
         report_unstarted(server, pool.start_all())
         if isinstance(server._threads, _Threads):  # one of the program's is joined once
             server._threads.join()
     finally:
-        close_pool(pool)
+        end_pool(pool)
+    if state.pool is pool:
+        state.pool = None
 
 
 def _thread_limits(server: Any) -> tuple[float, int | None]:
     """The idle time-out in seconds and the most threads, from `server.limits`."""
     limits = getattr(server, "limits", None)
     if limits is not None:
-        from fastsocketserver._limits import Limits  # dataclasses take 10 ms to import
-
-        if isinstance(limits, Limits):
+        # Importing it (dataclasses: 10 ms, and files) is for who makes a Limits.
+        module = sys.modules.get("fastsocketserver._limits")
+        if module is not None and isinstance(limits, module.Limits):
             return limits.thread_idle_timeout, limits.max_threads
     return THREAD_IDLE_TIMEOUT_S, MAX_THREADS
 
 
 def _pool_of(server: Any) -> Pool:
-    """The present pool; made by the first request, so that nothing is there before."""
+    """The present pool, with the present settings; made by the first request, so that
+    nothing is there before."""
     state = state_of(server)
     daemon = bool(server.daemon_threads)
     idle_timeout_s, max_threads = _thread_limits(server)
     if is_exiting() or _is_closed(server):
         idle_timeout_s = 0.0  # nobody comes to end an idle worker
-    made_for = daemon, idle_timeout_s, max_threads
     pool = state.pool
-    if pool is not None and pool.made_for == made_for and not pool.closed:
+    if pool is not None and not pool.closed:
+        pool.configure(daemon, idle_timeout_s, max_threads)
         return pool
-    fresh = new_pool(*made_for, state.loops)
+    fresh = _new_pool(server, state.loops, daemon, idle_timeout_s, max_threads)
     if state.pool is pool:  # else another thread was quicker; no Python code in between
         state.pool = fresh
         if pool is not None:
             report_unstarted(server, pool.start_all())
-            pool.close()
+            pool.end_workers()
     return state.pool or fresh
+
+
+def _new_pool(
+    server: Any, loops: list[Any], daemon: bool, idle_timeout_s: float, max_threads: int | None
+) -> Pool:
+    """A pool that does not keep the server alive, and ends with it."""
+
+    def present_max_threads() -> int | None:
+        present = reference()
+        return None if present is None else _thread_limits(present)[1]
+
+    def end(_: Any) -> None:
+        pool = pool_reference()
+        if pool is not None:
+            pool.close()
+            pool.end_workers()
+
+    reference = weakref.ref(server, end)
+    pool = new_pool(loops, daemon, idle_timeout_s, max_threads, present_max_threads)
+    pool_reference = weakref.ref(pool)
+    return pool
 
 
 def _is_closed(server: Any) -> bool:

@@ -1,9 +1,9 @@
-"""Worker threads: real `threading.Thread`s that outlive a request.
+"""Worker threads, and the threads that programs see in their place.
 
-The life of a worker: `start()` returns without waiting for the thread (the serving thread
-never waits); `run()` serves requests as its pool tells it; between two requests it is
-idle, and to `join()` and `is_alive()` it then looks ended, as the standard module's
-one-request thread would be.
+A `Worker` is the real thread; it outlives a request. A `RequestThread` is what a program
+finds: one for each request, with its own name, its own attributes, and an end that can be
+waited for. `Worker.start()` returns without waiting for the thread, since the serving thread
+never waits.
 
 State that several threads touch: `_live`, under the GIL (single set operations).
 """
@@ -16,7 +16,8 @@ import time
 import weakref
 from collections.abc import Callable
 
-from fastsocketserver._pool import Pool, Seat
+from fastsocketserver._pool import BaseRequestThread, BaseWorker, Pool
+from fastsocketserver._pool import live_workers as _live
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ THREAD_IDLE_TIMEOUT_S = 10.0
 MAX_THREADS: int | None = None
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-_live: set[Worker] = set()
 # The interpreter is about to join its threads: from now on none may idle.
 _exiting = False
 
@@ -42,73 +42,54 @@ class _StartedEvent(threading.Event):
     wait_really = threading.Event.wait
 
 
-class Worker(threading.Thread):
-    """One thread of a pool."""
+class Worker(BaseWorker, threading.Thread):
+    """One thread of a pool. `run()` is compiled."""
 
-    def __init__(self, pool: Pool, target: Callable[..., Any], daemon: bool) -> None:
-        """
-        Args:
-            pool: whose requests to serve.
-            target: gives the thread its name, as the standard module's threads have it.
-            daemon: whether the interpreter may exit without waiting for the request.
-        """
-        super().__init__(target=target, daemon=daemon)
-        self._target = None  # keeps the server alive otherwise
+    def __init__(self, daemon: bool) -> None:
+        """Args: daemon: whether the interpreter may exit without waiting for its request."""
+        # A name, since drawing one would leave a gap in those of the requests.
+        threading.Thread.__init__(self, name="fastsocketserver worker", daemon=daemon)
         self._started = _StartedEvent()
-        self.pool = pool
-        self.seat = Seat(self)
-
-    def start(self) -> None:
-        """Start the thread without waiting for it to run."""
-        _live.add(self)
-        try:
-            super().start()
-        except BaseException:
-            _live.discard(self)
-            raise
-
-    def run(self) -> None:
-        """Serve requests until the pool says that it is enough."""
-        try:
-            self.pool.work(self.seat)
-        finally:
-            _live.discard(self)
-
-    def is_alive(self) -> bool:
-        """Whether a request is being served."""
-        return self.seat.busy or self is threading.current_thread()
-
-    def join(self, timeout: float | None = None) -> None:
-        """Wait until the present request is done.
-
-        Args:
-            timeout: seconds, None for ever.
-        Raises:
-            RuntimeError: called on the worker's own thread.
-        """
-        if self is threading.current_thread():
-            raise RuntimeError("cannot join current thread")
-        finished = self.seat.finishing()
-        if finished is not None:
-            finished.wait(timeout)
+        # A fork marks those in there as ended. In a child that a handler forked this thread
+        # goes on, and the request's thread speaks for it.
+        threading._dangling.discard(self)  # type: ignore[attr-defined]
 
     def join_really(self) -> None:
         """Wait until the thread has ended."""
         self._started.wait_really()
-        threading.Thread.join(self)
-        while threading.Thread.is_alive(self):  # 3.12: a signal may cut the join short
+        self.join()
+        while self.is_alive():  # 3.12: a signal may cut the join short
             time.sleep(0.001)
 
 
+class RequestThread(BaseRequestThread, threading.Thread):
+    """The thread of one request, from `process_request()` until the request is done.
+
+    What it does not know itself (identifiers, locks) is its worker's.
+    """
+
+    _initialized = True
+
+
 def new_pool(
-    daemon: bool, idle_timeout_s: float, max_threads: int | None, loops: list[Any]
+    loops: list[Any],
+    daemon: bool,
+    idle_timeout_s: float,
+    max_threads: int | None,
+    present_max_threads: Callable[[], int | None] | None = None,
 ) -> Pool:
-    """A pool whose workers are daemon threads or not; for the rest see `Limits`."""
+    """A pool of the given settings, see `Pool.configure()`.
 
-    def new_worker(pool: Pool, target: Callable[..., Any]) -> Worker:
-        return Worker(pool, target, daemon)
+    Args:
+        loops: the running loops to wake when a worker becomes free.
+        present_max_threads: tells `max_threads` anew while the pool is full.
+    """
 
-    pool = Pool(new_worker, loops, (daemon, idle_timeout_s, max_threads))
+    def new_worker(daemon: bool) -> Worker:
+        return Worker(daemon)
+
+    pool = Pool(new_worker, RequestThread, loops, present_max_threads or (lambda: max_threads))
+    pool.configure(daemon, idle_timeout_s, max_threads)
     _pools.add(pool)
     return pool
 
@@ -118,9 +99,9 @@ def is_exiting() -> bool:
     return _exiting
 
 
-def close_pool(pool: Pool) -> None:
+def end_pool(pool: Pool) -> None:
     """End the idle workers of `pool`, and wait until they have ended."""
-    for worker in pool.close():
+    for worker in pool.end_workers():
         worker.join_really()
 
 
@@ -128,11 +109,16 @@ def _end_idle_workers() -> None:
     """Let the interpreter exit: it waits for threads that are no daemons."""
     global _exiting
     _exiting = True
-    for worker in list(_live):
-        if worker.seat.exists:
-            worker._started.wait_really()  # not there yet for the interpreter's own join
     for pool in list(_pools):
-        pool.close()
+        pool.close()  # nothing is held back any more
+        pool.rest()
+        while pool.starting:
+            time.sleep(0.001)
+    for worker in list(_live):
+        # Not begun yet: until 3.12 the interpreter's own join knows nothing of it. One that
+        # could not be started, or was interrupted, is taken out by who tried.
+        while worker in _live and worker.exists and not worker._started.is_set():
+            time.sleep(0.001)
 
 
 # Before the interpreter joins its threads; atexit functions run only after that.

@@ -10,6 +10,7 @@ import weakref
 import pytest
 
 from fastsocketserver import _threading, _workers
+from fastsocketserver._state import state_of
 from support.clients import connect, exchange, read_to_end
 from support.handlers import Gate
 from support.serving import Background, serving, wait_for
@@ -30,7 +31,7 @@ class Counter:
 def test_idle_timeout_racing_a_hand_over_loses_no_request(idle_timeout_s):
     """Requests come about when the worker gives up waiting."""
     served = Counter()
-    pool = _workers.new_pool(False, idle_timeout_s, None, [])
+    pool = _workers.new_pool([], False, idle_timeout_s, None)
     count = 2000
     for number in range(count):
         pool.submit(served, number, None, [])
@@ -46,11 +47,12 @@ def test_idle_timeout_racing_close_leaves_no_worker():
     """close() takes seats off whose workers are about to give up."""
     for number in range(300):
         served = Counter()
-        pool = _workers.new_pool(False, 1e-4 * (number % 10) / 5, None, [])
+        pool = _workers.new_pool([], False, 1e-4 * (number % 10) / 5, None)
         for _ in range(3):
             pool.submit(served, number, None, [])
         wait_until(lambda served=served: len(served.calls) == 3)
-        _workers.close_pool(pool)
+        pool.close()
+        _workers.end_pool(pool)
         wait_until(lambda pool=pool: pool.size == 0)
 
 
@@ -91,7 +93,7 @@ def test_idle_workers_have_ended_when_server_close_returns(server_of, fast):
     with serving(server):
         for client in [Background(exchange, server) for _ in range(20)]:
             client.join()
-        wait_until(lambda: not any(worker.is_alive() for worker in _workers._live))
+        wait_until(lambda: state_of(server).pool.idle_count == 20)
     server.server_close()
     assert not [t for t in threading.enumerate() if isinstance(t, _workers.Worker)]
 
@@ -137,16 +139,16 @@ def test_workers_stay_while_another_thread_serves_the_same_server(server_of, fas
 
     threads = []
     server = server_of(
-        handler=lambda *_: threads.append(threading.current_thread()),
+        handler=lambda *_: threads.append(threading.get_ident()),
         limits=fast.Limits(thread_idle_timeout=3600),
         service_actions=service_actions,
     )
     with serving(server):
         exchange(server)
-        wait_until(lambda: not threads[0].is_alive())
+        wait_until(lambda: state_of(server).pool.idle_count == 1)
         assert isinstance(Background(serve_and_leave).failure(), Stop)
         exchange(server)
-        assert threads[1] is threads[0]
+        assert threads[1] == threads[0]
 
 
 def test_busy_worker_ends_after_its_request_when_the_server_was_closed(server_of, fast):
