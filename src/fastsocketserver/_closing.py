@@ -19,14 +19,17 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-@functools.cache
+_made: dict[type, Callable[[Any], None]] = {}
+
+
 def make_server_close(cls: type) -> Callable[[Any], None]:
-    """The method for `cls`; the same one each time.
+    """The method for `cls`; the same one each time, whoever asks at once.
 
     Args:
         cls: the standard module's TCPServer, ThreadingMixIn or ForkingMixIn.
     """
-    return _MAKERS[cls.__name__](cls)
+    # Not functools.cache: of two calls at once, each would get one of its own.
+    return _made.get(cls) or _made.setdefault(cls, _MAKERS[cls.__name__](cls))
 
 
 def _for_tcp_server(cls: type) -> Callable[[Any], None]:

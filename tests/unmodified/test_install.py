@@ -232,6 +232,27 @@ def test_install_and_uninstall_by_many_threads_at_once():
     """) == ["False []", "True"]
 
 
+def test_install_within_an_install_makes_each_method_once():
+    """Two threads that get there at once, or a signal handler: else one of the two methods
+    would be taken for somebody else's, and stay for good."""
+    assert run("""
+        from fastsocketserver import _closing
+
+        make = _closing._MAKERS["TCPServer"]
+
+        def interrupted(cls):
+            _closing._MAKERS["TCPServer"] = make
+            install()
+            return make(cls)
+
+        _closing._MAKERS["TCPServer"] = interrupted
+        install()
+        print(state())
+        uninstall()
+        print(state())
+    """) == ["all", "none"]
+
+
 def test_install_while_servers_run_loses_no_request():
     """Standard loops, ours, and both ways back, under load."""
     assert run("""
