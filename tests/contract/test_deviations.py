@@ -435,6 +435,21 @@ def test_nodelay_ours_follows_what_a_base_of_the_handler_says(fast, fast_server)
     assert nodelay(fast_server(handler=type("Handler", (base,), {}))) is False
 
 
+def test_nodelay_ours_follows_what_the_handler_class_says_by_now(fast, fast_server):
+    """Said of the class while it is served."""
+
+    class Handler(fast.StreamRequestHandler):
+        def handle(self):
+            option = self.request.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            self.wfile.write(b"%d" % bool(option))
+
+    server = fast_server(handler=Handler)
+    with serving(server):
+        assert exchange(server) == b"1"
+        Handler.disable_nagle_algorithm = False
+        assert exchange(server) == b"0"
+
+
 def test_nodelay_ours_leaves_unix_sockets_alone(fast, short_directory):
     """There is no such option; nothing fails."""
     with fast.UnixStreamServer(str(short_directory / "s"), reply_ok) as server, serving(server):

@@ -8,9 +8,9 @@ import ssl
 
 import pytest
 
-from support.clients import connected, exchange, read_to_end
+from support.clients import DEADLINE_S, connected, exchange, nudge, read_to_end
 from support.handlers import reply_address
-from support.serving import serving
+from support.serving import Background, Loop, serving
 
 
 class Boom(Exception):
@@ -224,6 +224,28 @@ def test_get_request_oserror_is_swallowed_and_the_loop_goes_on(impl, make_server
         assert exchange(server) == b"ok"
 
 
+def test_get_request_refusing_the_only_client_does_not_wait_for_the_next(impl, make_server):
+    """It may block: the loop asks it again when somebody is there, and not before."""
+
+    def get_request(self):
+        request, _ = impl.TCPServer.get_request(self)
+        request.close()
+        raise OSError("refused")
+
+    server = make_server(get_request=get_request)
+    loop = Loop(server)
+    try:
+        assert exchange(server) == b""
+        server._BaseServer__shutdown_request = True
+        loop.thread.join(DEADLINE_S / 2)
+        assert not loop.thread.is_alive()
+    finally:
+        server._BaseServer__shutdown_request = True
+        if loop.thread.is_alive():
+            nudge(server)
+        loop.join()
+
+
 @pytest.mark.parametrize(
     "error", [Boom, ValueError, KeyboardInterrupt, SystemExit, MemoryError]
 )
@@ -256,8 +278,6 @@ def test_get_request_called_by_hand_takes_the_next_connection(make_server):
 
 def test_get_request_called_by_hand_blocks(make_server):
     """It waits for the connection, as accept() does."""
-    from support.serving import Background
-
     server = make_server()
     taken = Background(server.get_request)
     with connected(server) as client:
@@ -272,6 +292,16 @@ def test_get_request_called_by_hand_honours_the_listeners_timeout(make_server):
     server.socket.settimeout(0.02)
     with pytest.raises(TimeoutError):
         server.get_request()
+
+
+def test_get_request_called_by_hand_on_a_nonblocking_listener_raises_while_serving(make_server):
+    """The program itself made it so: that is no flag of the loop's."""
+    server = make_server()
+    server.socket.setblocking(False)
+    with serving(server):
+        assert exchange(server) == b"ok"
+        with pytest.raises(BlockingIOError):
+            server.get_request()
 
 
 def test_get_request_called_by_hand_on_a_closed_server_raises_oserror(make_server):

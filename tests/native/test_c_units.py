@@ -167,6 +167,7 @@ def test_poller_tells_what_is_ready(poller_library, poller):
         assert wait(poller_library, poller) == LISTENER
         poller_library.fss_wake_signal(ctypes.byref(poller.wake))
         assert wait(poller_library, poller) == LISTENER | WAKE
+        assert wait(poller_library, poller) == LISTENER  # drained beside the other one
 
 
 def test_poller_watches_children_beside_the_listener(poller_library, poller):
@@ -200,6 +201,13 @@ def test_poller_calls_what_cannot_be_waited_for_ready(poller_library, tmp_path, 
         poller_library.fss_poller_close(ctypes.byref(poller))
         if kind == "file":
             os.close(fd)
+
+
+def test_poller_descriptors_are_not_inherited(poller):
+    poller, _ = poller
+    owned = {poller.wake.read_fd, poller.wake.write_fd, poller.owned_fd} - {-1}
+    assert owned
+    assert not any(map(os.get_inheritable, owned))
 
 
 def test_poller_closed_twice_is_closed(poller_library, poller):

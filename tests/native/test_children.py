@@ -16,8 +16,9 @@ from fastsocketserver._state import state_of
 from fastsocketserver._waiting import poller_name
 from native.processes import ask_child, run_program
 from support.clients import DEADLINE_S, connect, connected, exchange, nudge, read_to_end
+from support.idle import wait_until_asleep
 from support.leaks import living_children, open_descriptors
-from support.serving import TICK_S, Background, Loop, serving
+from support.serving import TICK_S, Background, Loop, serving, wait_for
 from support.signals import handling
 from support.waiting import wait_until
 
@@ -542,6 +543,25 @@ def test_exit_that_was_noticed_is_not_told_again_while_others_have_copies():
         for bystander in bystanders:
             os.kill(bystander, signal.SIGKILL)
             os.waitpid(bystander, 0)
+
+
+@pytest.mark.skipif(poller_name() != "epoll", reason="poll(2) is not told of exits")
+def test_exit_of_a_child_that_a_hook_does_not_collect_is_told_once(server_of):
+    """It stays as it is until somebody takes its status; the loop does not spin meanwhile."""
+    server = server_of("ForkingTCPServer", reply_at_dot, max_children=1)
+    patched = threading.Event()
+    with serving(server, HOUR_S) as loop, connect(server) as client:
+        wait_until(lambda: server.active_children)
+        wait_until(lambda: not state_of(server).children.needs_tick())
+        server.service_actions = patched.set
+        (running,) = state_of(server).loops
+        running.wake()
+        wait_for(patched)
+        client.sendall(b".")
+        assert read_to_end(client) == b"ok"
+        (pid,) = server.active_children
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        wait_until_asleep(loop.thread)
 
 
 @pytest.mark.parametrize("leaving", [min, max])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 
@@ -131,6 +132,7 @@ def test_leftovers_go_through_an_override_that_calls_the_stock_one(leftovers, fa
         for _ in range(9):
             server.handle_request()
     assert (served, seen) == (ALL, ALL[1:])
+    assert os.get_blocking(server.fileno())
 
 
 @pytest.mark.parametrize("door", ["serve_forever", "handle_request"])
@@ -158,6 +160,25 @@ def test_leftovers_do_not_block_an_override_that_reads_the_socket(leftovers, doo
             wake(server)
             handling.join()
     assert set(served) <= set(ALL)
+    assert os.get_blocking(server.fileno())
+
+
+class Boom(BaseException):
+    """What no loop stops."""
+
+
+@pytest.mark.parametrize("hook", ["get_request", "_handle_request_noblock"])
+def test_leftovers_and_a_hook_that_raises_leave_the_socket_blocking(leftovers, hook):
+    """It must not wait while there are leftovers, and so is non-blocking meanwhile."""
+    server, _ = leftovers()
+
+    def boom():
+        raise Boom
+
+    setattr(server, hook, boom)
+    with pytest.raises(Boom):
+        server.serve_forever(3600)
+    assert os.get_blocking(server.fileno())
 
 
 def test_leftovers_are_served_after_the_listener_was_replaced(leftovers):

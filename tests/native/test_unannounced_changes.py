@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+from types import SimpleNamespace
 
 import pytest
 
+from fastsocketserver._state import state_of
 from support.clients import connected, exchange, read_to_end
 from support.idle import wait_until_asleep
 from support.serving import Loop, serving, wait_for
@@ -121,6 +123,21 @@ def test_stop_flag_stored_past_the_property_stops_the_loop(server_of):
     wait_until_asleep(loop.thread)
     vars(server)["_BaseServer__shutdown_request"] = True
     loop.join()
+
+
+def test_shutdown_wakes_the_loop_of_a_class_that_stores_the_flag_past_the_property(server_of):
+    """Not only when that looks by itself."""
+
+    def setattr_(self, name, value):
+        self.__dict__[name] = value
+
+    woken = []
+    server = server_of("TCPServer", __setattr__=setattr_)
+    state_of(server).knows_who_serves = True  # as after a first loop
+    running = SimpleNamespace(wake=lambda: woken.append(True), server_was_closed=list)
+    state_of(server).loops.append(running)
+    server.shutdown()
+    assert woken
 
 
 def test_service_actions_patched_while_the_loop_sleeps_are_called(impl, make_server):

@@ -10,6 +10,7 @@ import pytest
 
 from fastsocketserver._waiting import Waiter
 from native.processes import ask_child
+from support import leaks
 
 NS_PER_S = 1_000_000_000
 
@@ -52,6 +53,24 @@ def test_forked_child_cannot_be_woken_until_it_opens_its_own(waiter):
 
     assert ask_child(child) == [False, True, True]
     assert waiter.wait(True, in_s(0.05), -1) == 0  # what the child wrote went to its own
+
+
+def open_pipes():
+    """The pipes that this process has."""
+    return {file for _, file in leaks.open_descriptors() if file.startswith("pipe:")}
+
+
+def test_forked_child_that_waits_once_more_has_a_pipe_of_its_own(waiter):
+    """Its parent would take the bytes with which signals wake it."""
+    assert not waiter.wait_once(-1, in_s(0.01))
+    before = open_pipes()
+
+    def child():
+        inherited = open_pipes()
+        return [waiter.wait_once(-1, in_s(0.01)), inherited <= open_pipes()]
+
+    assert ask_child(child) == [False, False]
+    assert open_pipes() == before
 
 
 def test_wait_never_ends_before_its_deadline(waiter):

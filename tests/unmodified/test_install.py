@@ -81,12 +81,13 @@ def at_bytecode(number, act):
 def at_each_bytecode(call, act, again):
     # call() again and again, with act() at another bytecode of the graft's module each
     # time, as a signal handler may run there; again() in between. Each ending once.
-    endings, number, acted = set(), 0, [True]
+    beginnings, endings, number, acted = set(), set(), 0, [True]
     def recorded():
         acted.append(True)
         act()
     while acted:
         again()
+        beginnings.add(state())
         acted.clear()
         number += 1
         at_bytecode(number, recorded)
@@ -98,6 +99,7 @@ def at_each_bytecode(call, act, again):
             sys.settrace(None)
         endings.add(state())
     assert number > 300, number  # it was there
+    assert len(beginnings) == 1, beginnings  # again() can undo whatever it was
     return sorted(endings)
 
 def interrupt():
@@ -332,6 +334,32 @@ def test_install_server_close_collects_the_children():
     """,
         flags=("-W", "ignore"),
     ) == ["set() -1"]
+
+
+def test_install_server_close_waits_for_no_child_without_block_on_close():
+    """As the standard one does not."""
+    assert run(
+        """
+        install()
+        reader, writer = os.pipe()
+
+        class Server(socketserver.ForkingTCPServer):
+            block_on_close = False
+
+        def wait_for_the_end(request, address, server):
+            os.close(writer)
+            os.read(reader, 1)
+
+        server = Server(("127.0.0.1", 0), wait_for_the_end)
+        with socket.create_connection(server.server_address):
+            server.handle_request()
+        server.server_close()
+        print(len(server.active_children))
+        os.close(writer)
+        os.waitpid(*server.active_children, 0)
+    """,
+        flags=("-W", "ignore"),
+    ) == ["1"]
 
 
 def test_uninstall_while_servers_run_lets_them_stop_within_their_interval():
