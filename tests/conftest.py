@@ -28,6 +28,8 @@ from support.serving import TICK_S
 
 # How long after a test's time-out the run is ended, if that has done nothing.
 GRACE_S = 30.0
+# How long closing what a test has made may take.
+TEARDOWN_S = 60.0
 
 IMPLEMENTATIONS = {"stdlib": "socketserver", "fast": "fastsocketserver"}
 
@@ -60,6 +62,16 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
 
 def pytest_timeout_cancel_timer() -> None:
     """Beside the plugin's own timer."""
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """The plugin ends both timers at a failure; and then servers are closed, which may wait."""
+    if not item.config.getoption("usepdb"):
+        terminal = item.config.stash[_terminal_fd]
+        faulthandler.dump_traceback_later(TEARDOWN_S, exit=True, file=terminal)
+    yield
     faulthandler.cancel_dump_traceback_later()
 
 
