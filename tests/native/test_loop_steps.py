@@ -53,6 +53,54 @@ def test_back_off_begins_anew_after_a_success(server_of, caplog):
     assert [record.getMessage().rsplit("in ")[-1] for record in caplog.records] == ["5 ms"] * 2
 
 
+def test_back_off_ends_with_a_wake_up(server_of):
+    """A worker that has become free has closed a descriptor: no reason to wait any longer."""
+    tries = []
+
+    def get_request(self):
+        tries.append(True)
+        if len(tries) > 100:  # a minute, if each of them is waited for
+            return self.socket.accept()
+        (running,) = state_of(self).loops
+        running.wake()
+        raise OSError(errno.EMFILE, "none left")
+
+    server = server_of("TCPServer", get_request=get_request)
+    with serving(server, HOUR_S):
+        assert exchange(server) == b"ok"
+
+
+def test_capacity_is_asked_for_after_saying_that_it_is_waited_for(server_of):
+    """A worker that becomes free in between has to see that it is."""
+    said = []
+
+    class Children:
+        """Of which there are enough."""
+
+        def full(self):
+            said.extend(running.waits_for_capacity for running in state_of(server).loops)
+            return False
+
+        def reap(self):
+            pass
+
+        def fileno(self):
+            return -1
+
+        def needs_tick(self):
+            return False
+
+        def close(self):
+            pass
+
+    server = server_of("ForkingTCPServer", process_request=lambda self, *request: None)
+    state_of(server).children = Children()
+    with serving(server, HOUR_S) as loop:
+        wait_until_asleep(loop.thread)
+    assert said
+    assert all(said)
+
+
 def test_datagram_that_another_thread_takes_first_is_not_missed(server_of):
     """The queue said that there is one, and has none when it is asked."""
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from fastsocketserver._base import tell_loops_of_close
 from fastsocketserver._state import state_of
 from support.clients import connected, exchange, read_to_end
 from support.idle import wait_until_asleep
@@ -65,14 +66,20 @@ def test_listener_exchanged_while_the_loop_sleeps_is_served(impl, make_server, b
 
 @pytest.mark.parametrize("base", ["TCPServer", "ThreadingTCPServer"])
 def test_listener_put_in_place_of_one_that_stays_open_is_served(server_of, base):
-    """The standard module goes on to poll the old one."""
-    server = server_of(base)
+    """The standard module goes on to poll the old one.
+
+    The look that finds it is no reason for service_actions(): that is called after requests.
+    """
+    turns = []
+    server = server_of(base, service_actions=lambda self: turns.append(True))
     with serving(server, HOUR_S) as loop:
         assert exchange(server) == b"ok"
         wait_until_asleep(loop.thread)
         sock = put_another_in_place(server)
         with server.previous:
             assert ask(sock) == b"ok"
+            wait_until_asleep(loop.thread)
+    assert len(turns) == 2
 
 
 def test_listener_that_another_process_keeps_open_does_not_keep_the_loop_awake(server_of):
@@ -113,6 +120,50 @@ def test_listener_closed_for_a_while_is_looked_for(server_of):
             assert loop.thread.is_alive()
             server.socket = listener()
             assert ask(server.socket) == b"ok"
+
+
+def test_listener_closed_for_a_while_after_a_server_close_is_looked_for(server_of):
+    """The server was given another one then: it is not a closed server any more."""
+    server = server_of("TCPServer")
+    with serving(server, HOUR_S) as loop:
+        assert exchange(server) == b"ok"
+        wait_until_asleep(loop.thread)
+        with listener() as second:
+            closed, server.socket = server.socket, second
+            closed.close()
+            tell_loops_of_close(server)
+            assert ask(second) == b"ok"
+            wait_until_asleep(loop.thread)
+            server.socket.close()
+        loop.thread.join(6)  # for the look of the loop, which comes each five seconds
+        assert loop.thread.is_alive()
+        server.socket = listener()
+        assert ask(server.socket) == b"ok"
+
+
+class Boom(Exception):
+    """What a signal handler raises, say."""
+
+
+def test_server_close_that_raises_ends_the_loop_all_the_same(server_of):
+    """The listener is closed; nothing else would tell the loop that this is for good."""
+
+    class Raising(socket.socket):
+        def close(self):
+            super().close()
+            raise Boom
+
+    server = server_of("TCPServer")
+    with server.socket as plain:
+        server.socket = Raising(fileno=os.dup(plain.fileno()))
+        loop = Loop(server, HOUR_S)
+        with socket.create_connection(server.server_address, 10) as client:
+            assert read_to_end(client) == b"ok"
+        wait_until_asleep(loop.thread)
+        with pytest.raises(Boom):
+            server.server_close()
+        loop.join()
+        server.socket = plain
 
 
 def test_stop_flag_stored_past_the_property_stops_the_loop(server_of):
