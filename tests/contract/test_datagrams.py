@@ -139,6 +139,28 @@ def test_max_packet_size_that_is_none_leaves_the_loop(make_server, enter_loop, s
             enter_loop(server)
 
 
+def test_max_packet_size_that_knows_its_number_and_nothing_else_is_used(
+    make_server, enter_loop
+):
+    """recvfrom takes whatever has `__index__`."""
+
+    class Index:
+        def __index__(self):
+            return 3
+
+    log = []
+
+    def handler(request, client_address, server):
+        log.append(request[0])
+        server._BaseServer__shutdown_request = True
+
+    server = make_server("UDPServer", handler=handler, max_packet_size=Index())
+    with datagram_client(server) as client:
+        client.send(b"cut off")
+        enter_loop(server)
+    assert log == [b"cut"]
+
+
 def test_request_of_64_kilobytes_arrives_whole(make_server):
     """The largest datagram of IPv4."""
     log = []

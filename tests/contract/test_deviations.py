@@ -450,6 +450,17 @@ def test_nodelay_ours_follows_what_the_handler_class_says_by_now(fast, fast_serv
         assert exchange(server) == b"0"
 
 
+def test_nodelay_ours_is_on_where_the_listener_names_its_protocol(fast_server):
+    """`socket.socket(proto=socket.IPPROTO_TCP)`."""
+    server = fast_server()
+    server.socket.close()
+    server.socket = socket.socket(proto=socket.IPPROTO_TCP)
+    server.socket.bind(LOOPBACK)
+    server.server_activate()
+    server.server_address = server.socket.getsockname()
+    assert nodelay(server) is True
+
+
 def test_nodelay_ours_leaves_unix_sockets_alone(fast, short_directory):
     """There is no such option; nothing fails."""
     with fast.UnixStreamServer(str(short_directory / "s"), reply_ok) as server, serving(server):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import socket
 import ssl
+import threading
 
 import pytest
 
 from support.clients import DEADLINE_S, connected, exchange, nudge, read_to_end
 from support.handlers import reply_address
-from support.serving import Background, Loop, serving
+from support.serving import Background, Loop, serving, wait_for
 
 
 class Boom(Exception):
@@ -108,6 +109,25 @@ def test_get_request_waiting_for_two_connections_blocks_for_the_second(make_serv
         first.settimeout(10)
         assert exchange(server) == b"second"
         assert read_to_end(first) == b"ok"
+
+
+def test_get_request_put_in_while_serving_blocks_for_a_second_connection(make_server):
+    """The listener is as it was made, whatever the loop has done with it before."""
+    first = threading.Event()
+    server = make_server()
+
+    def get_request():
+        server.socket.accept()[0].close()
+        first.set()
+        return server.socket.accept()
+
+    with serving(server):
+        assert exchange(server) == b"ok"
+        server.get_request = get_request
+        assert exchange(server) == b""
+        wait_for(first)
+        assert exchange(server) == b"ok"
+        del server.get_request
 
 
 @pytest.mark.parametrize(
