@@ -26,7 +26,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", metavar="PATTERN", default="*", help="see --list")
     parser.add_argument("--cycles", type=int, default=100, help="start/stop cycles of each")
-    parser.add_argument("--accepts", type=int, default=3000, help="to be interrupted")
+    parser.add_argument("--interrupts", type=int, default=10_000, help="while accepting")
     parser.add_argument("--requests", type=int, default=20_000, help="on a shared listener")
     parser.add_argument("--list", action="store_true", help="name what is measured and stop")
     options = parser.parse_args()
@@ -47,7 +47,7 @@ def main() -> int:
         console.print(missing)
     impls = [STANDARD] if missing else [STANDARD, OURS]
     program("load")
-    effort = Effort(dict.fromkeys(impls, options.cycles), options.accepts, options.requests)
+    effort = Effort(dict.fromkeys(impls, options.cycles), options.interrupts, options.requests)
     with console.status("") as status:
         values, errors = measure_robustness(effort, status.update, options.only)
     console.print(robustness_table(values, effort).to_rich(console.width))

@@ -29,7 +29,7 @@ from harness.tables import case_table
 
 QUICK_CYCLES = {STANDARD: 20, OURS: 100}  # the standard module takes 0.5 s for each
 FULL_CYCLES = {STANDARD: 100, OURS: 100}
-QUICK_EFFORT = Effort(QUICK_CYCLES, accepts=100, requests=4000, flood_s=1.0)
+QUICK_EFFORT = Effort(QUICK_CYCLES, interrupts=400, requests=4000, flood_s=1.0)
 ROBUSTNESS = "robustness"
 
 

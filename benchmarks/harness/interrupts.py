@@ -29,8 +29,11 @@ def _load_until_done(server: BareProcess) -> Tally:
         raise MeasurementError(f"{error}; server: {server.last_error_line()}") from error
 
 
-def measure_interrupts(impl: str, server_class: str, accepts: int) -> dict[str, float]:
-    """Until so many interrupts came within an accept; what they did.
+def measure_interrupts(impl: str, server_class: str, interrupts: int) -> dict[str, float]:
+    """Until so many interrupts came while clients were being accepted; what they did.
+
+    `interrupted_accepts` of them came out of Python code between accept(2) and the socket
+    object: none where there is no such code.
 
     Raises: MeasurementError if the server ended, or was not interrupted so often.
     """
@@ -38,14 +41,12 @@ def measure_interrupts(impl: str, server_class: str, accepts: int) -> dict[str, 
         _, most = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
         # For those connections: each keeps its descriptor.
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (most, most))
-        server.send(f"run {accepts} {LIMIT_S}")
+        server.send(f"run {interrupts} {LIMIT_S}")
         with starting_on(CLIENT_CPU):
             tally = _load_until_done(server)
         found = server.answer()["value"]
-        if found["interrupted_accepts"] < accepts:
-            raise MeasurementError(
-                f"only {found['interrupted_accepts']} accepts interrupted in {LIMIT_S:g} s"
-            )
+        if found["interrupts"] < interrupts:
+            raise MeasurementError(f"only {found['interrupts']} interrupts in {LIMIT_S:g} s")
         ended = server.tell("end")
     return {
         "interrupts": found["interrupts"],

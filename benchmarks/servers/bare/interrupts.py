@@ -6,8 +6,8 @@ program has descriptors of its own meanwhile: some from before, some that each
 of a second thread. Each is looked at before it is closed: if it is closed already,
 or is something else by now, somebody has touched what is not his.
 
-- ``run ACCEPTS SECONDS``: until so many interrupts came within an accept, at most so
-  long; answers the counts, and goes on serving, in peace;
+- ``run INTERRUPTS SECONDS``: until so many interrupts came, each while clients were being
+  accepted, at most so long; answers the counts, and goes on serving, in peace;
 - ``end``: stops and answers how many descriptors were touched;
 - ``modules``.
 """
@@ -153,13 +153,13 @@ def watch_over():
             timer.arm()
 
 
-def run(accepts, limit_s):
+def run(wanted, limit_s):
     """Be interrupted; the counts."""
     global serving
     interrupts = interrupted_accepts = ended_loops = 0
     kept = None  # a program keeps its last error for a while, and with it all frames
     deadline_s = time.monotonic() + limit_s
-    while interrupted_accepts < accepts and time.monotonic() < deadline_s:
+    while interrupts < wanted and time.monotonic() < deadline_s:
         select.select([server], [], [], LOST_S)  # else most interrupts find it asleep
         try:
             serving = True
