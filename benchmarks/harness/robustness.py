@@ -26,9 +26,8 @@ class Effort:
     """How much is measured."""
 
     cycles: dict[str, int]  # start/stop cycles by implementation
-    interrupts: int = (
-        10_000  # of which some 3,000 come within the accept of the standard module
-    )
+    # Some 3,000 of them come within the accept of the standard module.
+    interrupts: int = 10_000
     requests: int = 20_000  # on a shared listener
     flood_s: float = 3.0
 
