@@ -268,6 +268,8 @@ cdef class Loop:
         self.consult_shortcuts()
         try:
             self.receive_limit = BATCH
+            # What a signal handler's exception kept the last loop from starting.
+            self.unsettled = self.state.pool is not None
             self.serve(tick_ms)
         finally:
             self.settle_for_good()
@@ -483,11 +485,10 @@ cdef class Loop:
         cdef int served
         cdef Took took
         server = self.server
-        pool = self.state.pool
-        if self.holds and pool is not None:
-            pool.hold()
-            self.unsettled = True
+        self.begin_batch()
         for served in range(BATCH):
+            if served == 1 and not self.unsettled:
+                self.begin_batch()  # the first request of a server has made its pool
             if served:
                 # Where hooks change, the next request may be taken by a call that waits for
                 # it: only after the poller has seen it.
@@ -503,20 +504,29 @@ cdef class Loop:
                 break
         return 0
 
+    cdef int begin_batch(self) except -1:
+        """Have the pool hold back what is submitted until `settle()`."""
+        pool = self.state.pool
+        if self.holds and pool is not None:
+            self.unsettled = True
+            pool.hold()
+        return 0
+
     cdef int settle(self) except -1:
         """Have workers started for the requests of a batch."""
         pool = self.state.pool
-        self.unsettled = False
-        if pool is not None:  # else the server was closed, which starts all
-            self.unsettled, failed = pool.settle(self.overdue)
-            report_unstarted(self.server, failed)
+        if pool is None:  # the server was closed, which starts all
+            self.unsettled = False
+            return 0
+        # Left by an exception, it is to be called again.
+        self.unsettled, failed = pool.settle(self.overdue)
+        report_unstarted(self.server, failed)
         return 0
 
     cdef int settle_for_good(self) except -1:
         """Leave nothing behind that waits for this loop."""
         pool = self.state.pool
-        if self.unsettled and pool is not None:
-            self.unsettled = False
+        if pool is not None:
             report_unstarted(self.server, pool.start_all())
         return 0
 

@@ -19,7 +19,7 @@ class Limits:
         thread_idle_timeout: seconds (0 or more) that an idle worker thread of
             `ThreadingMixIn` waits for its next request before it ends. 0 gives each
             request a new thread, as the standard module does. Idle workers also end when
-            `serve_forever()` does.
+            `serve_forever()` does, and all but 16 after a second in which nobody needed them.
         max_threads: most worker threads of one server at once (1 or more), None for any
             number. While all are busy, `serve_forever()` accepts no connection; they wait
             in the backlog.

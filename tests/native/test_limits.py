@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import pytest
 
+from native.processes import run_program
 from support.clients import exchange
 from support.serving import serving
 
@@ -98,3 +99,23 @@ def test_limits_replaced_while_serving_count_from_the_next_request(fast, server_
             server.limits = fast.Limits(max_threads=2)
             exchange(server)
     assert len(threads) == 41
+
+
+@pytest.mark.parametrize("limits", ["5", "object()"])
+def test_first_request_of_a_server_with_limits_of_its_own_imports_nothing(limits):
+    """There may be no descriptor left to import with."""
+    program = f"""
+    import socket, sys
+    import fastsocketserver
+
+    class Server(fastsocketserver.ThreadingTCPServer):
+        limits = {limits}
+
+    server = Server(("127.0.0.1", 0), lambda request, *_: request.sendall(b"ok"))
+    client = socket.create_connection(server.server_address, 20)
+    before = set(sys.modules)
+    server.handle_request()
+    print(client.recv(2).decode(), sorted(set(sys.modules) - before))
+    server.server_close()
+    """
+    assert run_program(program) == ["ok []"]

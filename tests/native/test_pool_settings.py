@@ -130,26 +130,6 @@ def test_idle_worker_keeps_no_server_alive_and_ends_with_it(fast, daemon):
     wait_until(lambda: not _workers._live)
 
 
-@pytest.mark.parametrize("limits", ["5", "object()"])
-def test_first_request_of_a_server_with_limits_of_its_own_imports_nothing(limits):
-    """There may be no descriptor left to import with."""
-    program = f"""
-    import socket, sys
-    import fastsocketserver
-
-    class Server(fastsocketserver.ThreadingTCPServer):
-        limits = {limits}
-
-    server = Server(("127.0.0.1", 0), lambda request, *_: request.sendall(b"ok"))
-    client = socket.create_connection(server.server_address, 20)
-    before = set(sys.modules)
-    server.handle_request()
-    print(client.recv(2).decode(), sorted(set(sys.modules) - before))
-    server.server_close()
-    """
-    assert run_program(program) == ["ok []"]
-
-
 def test_exit_while_a_worker_cannot_be_started_does_not_wait_for_it():
     """A daemonic loop starts a thread when the interpreter exits, and fails."""
     program = """
