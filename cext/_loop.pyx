@@ -563,7 +563,7 @@ cdef class Loop:
                 return NOTHING
             request, client_address = pair
         except OSError as error:
-            return self.after_error(error)
+            return self.after_error(error, native)
         self.back_off_ms = 0
         dispatch(server, request, client_address)
         return MORE if native else LAST
@@ -612,8 +612,12 @@ cdef class Loop:
             self.receiver.truncated = 0
         return first_of(queue)
 
-    cdef Took after_error(self, error) except *:
-        """What an OSError out of accept, or out of get_request(), means for the loop."""
+    cdef Took after_error(self, error, bint native) except *:
+        """What an OSError out of accept, or out of get_request(), means for the loop.
+
+        A method may wait for the next request, so that the poller is asked before it is called
+        again.
+        """
         outcome = outcome_of(error)
         if self.socket_has_no_descriptor():
             self.must_look = True
@@ -624,7 +628,7 @@ cdef class Loop:
             self.must_look = True
             self.back_off(error)
             return NOTHING
-        return NOTHING if self.source == FROM_METHOD else MORE
+        return MORE if native else NOTHING
 
     cdef int back_off(self, error) except -1:
         cdef int64_t now_ns = fss_clock_now_ns()

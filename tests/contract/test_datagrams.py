@@ -8,8 +8,9 @@ import threading
 
 import pytest
 
-from support.clients import ask, datagram_client
-from support.serving import Loop, serving, wait_for
+from support.clients import DEADLINE_S, ask, datagram_client
+from support.serving import Background, Loop, serving, wait_for
+from support.waiting import wait_until
 
 UDP = ["UDPServer", "ThreadingUDPServer"]
 
@@ -507,3 +508,26 @@ def test_stream_and_datagram_server_serve_in_one_process(make_server):
     with serving(stream), serving(datagram), datagram_client(datagram) as client:
         assert exchange(stream) == b"ok"
         assert ask(client, b"x") == b"re:x"
+
+
+@pytest.mark.parametrize("max_packet_size", [8192, 65536])
+def test_error_of_the_network_is_followed_by_a_poll(make_server, max_packet_size):
+    """ECONNREFUSED out of `recvfrom()`: no request, and no wait for the next one either."""
+    server = make_server("UDPServer", max_packet_size=max_packet_size)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        address = gone.getsockname()
+    server.socket.connect(address)
+    server.socket.send(b"nobody is there")
+    loop = Loop(server)
+    wait_until(lambda: not select.select([server.socket], [], [], 0)[0])
+    stop = Background(server.shutdown)
+    stop.thread.join(DEADLINE_S / 2)
+    waits = stop.thread.is_alive()
+    if waits:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+            again.bind(address)
+            again.sendto(b"wake up", server.server_address)
+    stop.join()
+    loop.join()
+    assert not waits
