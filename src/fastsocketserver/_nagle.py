@@ -6,6 +6,7 @@ acknowledgement: 40 ms for each HTTP/1.1 keep-alive reply of `http.server`.
 
 from __future__ import annotations
 
+import _socket
 import socket
 import socketserver
 
@@ -36,7 +37,8 @@ def wants_nodelay(handler: Any) -> bool:
 
 def set_nodelay(listener: Any, connection: Any) -> None:
     """Turn Nagle's algorithm off on a connection that came from `listener`, if it is TCP."""
-    if is_tcp(listener) and isinstance(connection, socket.socket):
+    # Not `socket.socket`: a program may have put anything in its place, even for a moment.
+    if is_tcp(listener) and isinstance(connection, _socket.socket):
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:
@@ -51,7 +53,8 @@ def accept_connection(server: Any) -> tuple[Any, Any]:
     """
     listener = server.socket
     connection, address = listener.accept()
-    if wants_nodelay(server.RequestHandlerClass):
+    # A server that overrides finish_request() need not have one.
+    if wants_nodelay(getattr(server, "RequestHandlerClass", None)):
         set_nodelay(listener, connection)
     return connection, address
 

@@ -341,3 +341,36 @@ def test_get_request_after_serving_takes_what_waits(make_server):
         request, address = server.get_request()
         request.close()
         assert address == client.getsockname()
+
+
+def test_get_request_while_socket_is_a_function(make_server, enter_loop, monkeypatch):
+    """As test suites replace `socket.socket`; `accept()` makes its socket by that name."""
+    plain = socket.socket
+
+    def get_request(self):
+        self._BaseServer__shutdown_request = True
+        return super(type(self), self).get_request()
+
+    server = make_server(get_request=get_request)
+    with connected(server) as client:
+        monkeypatch.setattr(socket, "socket", lambda *args, **named: plain(*args, **named))
+        enter_loop(server)
+        monkeypatch.undo()
+        assert read_to_end(client) == b"ok"
+
+
+def test_get_request_of_a_server_without_a_handler(make_server, enter_loop):
+    """`finish_request()` is overridden, and the attribute never set."""
+
+    def get_request(self):
+        self._BaseServer__shutdown_request = True
+        return super(type(self), self).get_request()
+
+    def finish_request(self, request, client_address):
+        request.sendall(b"ok")
+
+    server = make_server(get_request=get_request, finish_request=finish_request)
+    del server.RequestHandlerClass
+    with connected(server) as client:
+        enter_loop(server)
+        assert read_to_end(client) == b"ok"
