@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from fastsocketserver._loop import Loop
     from fastsocketserver._pool import Pool
 
-KEY = "_BaseServer__state"
+# Not to be met by accident, also by classes that are called BaseServer.
+KEY = "_BaseServer__fastsocketserver_state"
 
 
 class ServerState:

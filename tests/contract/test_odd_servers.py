@@ -64,3 +64,19 @@ def test_server_with_a_dictionary_of_its_own_kind_serves_and_stops(
                     assert ask(client, b"hello") == b"re:hello"
             else:
                 assert [exchange(server) for _ in range(3)] == [b"ok"] * 3
+
+
+def test_server_whose_class_has_our_names(impl):
+    """A class may be called BaseServer, too, and mangles its private names alike."""
+
+    class BaseServer(impl.TCPServer):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.__state = "mine"
+            self.__loops = self.__pool = self.__children = "mine"
+
+        def finish_request(self, request, client_address):
+            request.sendall(self.__state.encode())
+
+    with BaseServer(("127.0.0.1", 0), None) as server, serving(server):
+        assert exchange(server) == b"mine"
