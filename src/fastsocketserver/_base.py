@@ -18,7 +18,7 @@ def wake_loops(server: Any) -> None:
     """Let running loops look at the server again. Any thread, also signal handlers."""
     state = state_if_any(server)
     if state is not None:
-        for loop in state.loops:
+        for loop in list(state.loops):  # each takes itself away when it ends
             loop.wake()
 
 
@@ -26,7 +26,7 @@ def tell_loops_of_close(server: Any) -> None:
     """Let running loops end, unless the server has another listener by then. Any thread."""
     state = state_if_any(server)
     if state is not None:
-        for loop in state.loops:
+        for loop in list(state.loops):  # each takes itself away when it ends
             loop.server_was_closed()
 
 

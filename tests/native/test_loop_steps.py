@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from fastsocketserver._accept import Listener
+from fastsocketserver._base import tell_loops_of_close, wake_loops
 from fastsocketserver._state import state_of
 from support.clients import connect, exchange, read_to_end
 from support.idle import wait_until_asleep
@@ -155,3 +156,24 @@ def test_listener_that_is_dropped_leaves_the_socket_as_it_was(server_of):
     assert not os.get_blocking(server.fileno())
     del listener
     assert os.get_blocking(server.fileno())
+
+
+@pytest.mark.parametrize("tell", [wake_loops, tell_loops_of_close])
+def test_all_loops_are_told_while_one_of_them_ends(server_of, tell):
+    """It takes itself off the list meanwhile."""
+    server = server_of("TCPServer")
+    loops = state_of(server).loops
+    told = []
+
+    class Ending:
+        """A loop whose thread is quick."""
+
+        def wake(self):
+            loops.remove(self)
+            told.append(self)
+
+        server_was_closed = wake
+
+    loops += [Ending(), Ending()]
+    tell(server)
+    assert len(told) == 2
