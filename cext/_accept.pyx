@@ -27,6 +27,7 @@ cdef extern from "fss_accept.h":
     int fss_accept_set_nodelay(int fd) noexcept
 
 cdef object internet_families = (socket.AF_INET, socket.AF_INET6)
+cdef object listening_kinds = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
 cdef object bare_socket = _socket.socket.__new__
 cdef object take_number = _socket.socket.__init__
 cdef object number_of = _socket.socket.fileno
@@ -72,6 +73,17 @@ cdef class Listener:
     def is_listening(self):
         """Whether connections can be accepted from it, now."""
         return self.is_socket and bool(fss_accept_is_listening(self.sock.fileno()))
+
+    def is_dead(self):
+        """Whether it is a socket that gives nothing: of a kind that listens, and it does not; or
+        its number is that of no open socket."""
+        if not self.is_socket:
+            return False
+        try:
+            kind = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+        except OSError:
+            return True
+        return kind in listening_kinds and not self.is_listening()
 
     def keep_nonblocking(self):
         """Make sure that `sock.accept()` cannot block the loop; no-op on other objects."""

@@ -27,7 +27,7 @@ from fastsocketserver._accept_errors import Outcome, outcome_of, report_exhausti
 from fastsocketserver._arguments import descriptor_of, wait_ms_of
 from fastsocketserver._datagrams import Receiver
 from fastsocketserver._nagle import accept_connection, wants_nodelay
-from fastsocketserver._shortcuts import TABLE, shortcut_owner
+from fastsocketserver._shortcuts import TABLE, shortcut_owner, stock_owner
 from fastsocketserver._standard import is_standard_function
 from fastsocketserver._state import state_of
 from fastsocketserver._waiting import Waiter
@@ -624,11 +624,18 @@ cdef class Loop:
             self.retry_ns = fss_clock_now_ns() + FIRST_BACK_OFF_MS * NS_PER_MS
             return NOTHING
         if outcome is Outcome.EXHAUSTED or (
-                outcome is Outcome.NOT_LISTENING and not self.listener.is_listening()):
+                outcome is Outcome.NOT_LISTENING and self.stays_ready_for_nothing()):
             self.must_look = True
             self.back_off(error)
             return NOTHING
         return MORE if native else NOTHING
+
+    cdef bint stays_ready_for_nothing(self) except -1:
+        """Whether the poller will say "ready" for ever; otherwise the error is about one peer,
+        as an override may raise it for a datagram, or for a connection to no socket of ours."""
+        if stock_owner(self.server, "get_request") == "TCPServer":
+            return not self.listener.is_listening()
+        return self.listener.is_dead() or file_behind(self.fd) is None
 
     cdef int back_off(self, error) except -1:
         cdef int64_t now_ns = fss_clock_now_ns()

@@ -21,7 +21,7 @@ class Outcome(enum.Enum):
 
     SKIPPED = "that peer has gone; there may be others"
     EXHAUSTED = "nothing can be accepted for now; back off"
-    NOT_LISTENING = "the same if there is no listener; otherwise about one peer"
+    NOT_LISTENING = "the same if nothing can come from there; otherwise about one peer"
 
 
 def _named(*names: str) -> frozenset[int]:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from support.clients import connect, exchange, nudge, read_to_end
+from support.clients import ask, connect, datagram_client, exchange, nudge, read_to_end
 from support.serving import Loop, serving
 
 HOOKS = ["get_request", "_handle_request_noblock"]
@@ -139,6 +139,55 @@ def test_override_of_get_request_that_fails_for_one_peer_holds_up_nobody(
         return request, address
 
     server = make_server(get_request=get_request)
+    with serving(server):
+        for _ in range(20):
+            with connect(server) as bad:
+                bad.sendall(b"x")
+                assert bad.recv(1) == b""
+        assert exchange(server, b"y") == b"ok"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("number", ["EINVAL", "EOPNOTSUPP", "EBADF"])
+def test_override_that_refuses_datagrams_holds_up_nobody(make_server, caplog, number):
+    """A datagram socket never listens: that says nothing about it."""
+    import errno
+
+    def get_request(self):
+        (data, listener), address = type(self).__mro__[1].get_request(self)
+        if data == b"bad":
+            raise OSError(getattr(errno, number), "bad peer")
+        return (data, listener), address
+
+    server = make_server("UDPServer", get_request=get_request)
+    with datagram_client(server) as client, serving(server):
+        for _ in range(20):
+            client.send(b"bad")
+        assert ask(client, b"good") == b"re:good"
+    assert not caplog.records
+
+
+def test_listener_that_is_no_socket_and_refuses_one_peer_holds_up_nobody(make_server, caplog):
+    """As TLS libraries bring their own: only it knows whether it listens."""
+    import errno
+
+    class Connection:
+        def __init__(self, sock):
+            self.sock = sock
+            self.fileno, self.close, self.gettimeout = sock.fileno, sock.close, sock.gettimeout
+
+        def accept(self):
+            request, address = self.sock.accept()
+            if request.recv(1) == b"x":
+                request.close()
+                raise OSError(errno.EINVAL, "bad peer")
+            return request, address
+
+    def get_request(self):
+        return self.socket.accept()
+
+    server = make_server(get_request=get_request)
+    server.socket = Connection(server.socket)
     with serving(server):
         for _ in range(20):
             with connect(server) as bad:
