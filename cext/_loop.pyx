@@ -75,6 +75,32 @@ cdef tuple HOOKS = tuple(dict.fromkeys(row.hook for row in TABLE))
 cdef dict socket_names = vars(socket_module)
 cdef object SocketType = _socket.socket
 
+# Every loop that runs in this process, for `uninstall()` to wake.
+running_loops = set()
+
+
+def run_loop(server, poll_interval):
+    """Serve until told to stop; other threads find the loop meanwhile, and not after.
+
+    It is compiled because in Python code a signal handler could raise between two steps of
+    this end, and a loop that is still found keeps its descriptors, and the listener
+    non-blocking.
+    """
+    loop = Loop(server)
+    state = state_of(server)
+    loops = state.loops
+    try:
+        loops.append(loop)
+        running_loops.add(loop)
+        loop.run(poll_interval)
+    finally:
+        running_loops.discard(loop)
+        if loop in loops:  # there may have been no memory to add it
+            loops.remove(loop)
+        loop.close()
+        if state.pool is not None and not loops:
+            state.pool.rest()
+
 
 cdef int report_error(server, request, client_address, error) except -1:
     """Have `error`, which is being handled, reported by `handle_error()`.

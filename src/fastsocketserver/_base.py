@@ -6,7 +6,7 @@ import os
 import socketserver
 import threading
 
-from fastsocketserver._loop import Loop
+from fastsocketserver._loop import Loop, run_loop
 from fastsocketserver._state import state_if_any, state_of
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
@@ -120,7 +120,7 @@ class BaseServer(socketserver.BaseServer):
             state.knows_who_serves = True
             self.__is_shut_down.clear()  # type: ignore[attr-defined]
             if not self.__shutdown_request:
-                _run_loop(self, poll_interval)
+                run_loop(self, poll_interval)
         finally:
             try:
                 self.__shutdown_request = False
@@ -186,25 +186,3 @@ def _nobody_else_serves(server: Any) -> bool:
     # An override may be a loop of its own, which tells us nothing.
     overridden_here = dict.__contains__(vars(server), "serve_forever")
     return type(server).serve_forever is _our_serve_forever and not overridden_here
-
-
-# Every loop that runs in this process, for `uninstall()` to wake.
-running_loops: set[Loop] = set()
-
-
-def _run_loop(server: Any, poll_interval: float | None) -> None:
-    loop = Loop(server)
-    state = state_of(server)
-    loops = state.loops
-    try:
-        # In here, since a signal handler may raise anywhere.
-        loops.append(loop)
-        running_loops.add(loop)
-        loop.run(poll_interval)
-    finally:
-        running_loops.discard(loop)
-        if loop in loops:
-            loops.remove(loop)
-        loop.close()
-        if state.pool is not None and not loops:
-            state.pool.rest()

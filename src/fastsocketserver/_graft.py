@@ -21,8 +21,8 @@ import sys
 import warnings
 
 import fastsocketserver
-from fastsocketserver._base import running_loops
 from fastsocketserver._closing import make_server_close
+from fastsocketserver._loop import running_loops
 from fastsocketserver._nagle import add_stock_handler
 from fastsocketserver._standard import is_standard_function
 

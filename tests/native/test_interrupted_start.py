@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from fastsocketserver import _base, _state
+from fastsocketserver import _base, _loop, _state
 from fastsocketserver._state import state_of
 from support.clients import exchange
+from support.leaks import open_descriptors
 from support.serving import Background, serving
 
 FILES = {module.__file__ for module in (_base, _state)}
@@ -22,26 +23,30 @@ LINE_LIMIT = 500
 
 
 class Interrupter:
-    """Raises at line number `at`, counted from 1; says whether it came so far."""
+    """Raises at line number `at`, counted from 1; says whether it came so far.
 
-    def __init__(self, error, at):
+    Of the lines before the loop has begun, or of those after that.
+    """
+
+    def __init__(self, error, at, after):
         self.error = error
         self.lines_left = at
+        self.after = after
         self.begun = False
 
     def trace(self, frame, event, arg):
-        if self.begun or self.lines_left == 0 or frame.f_code.co_filename not in FILES:
+        if self.lines_left == 0 or frame.f_code.co_filename not in FILES:
             return None
-        if event == "line":
+        if event == "line" and self.begun == self.after:
             self.lines_left -= 1
             if self.lines_left == 0:
                 raise self.error
         return self.trace
 
 
-def serve_interrupted(server, error, at):
+def serve_interrupted(server, error, at, after=False):
     """Serve for one turn, interrupted at that line; whether the line was reached."""
-    interrupter = Interrupter(error, at)
+    interrupter = Interrupter(error, at, after)
 
     def fileno():
         interrupter.begun = True
@@ -70,12 +75,29 @@ def test_serve_forever_interrupted_at_any_line_before_the_loop_leaves_nothing(se
     while serve_interrupted(server, error, at):
         assert not state_of(server).loops, f"line {at}"
         assert not state_of(server).serving, f"line {at}"
-        assert not _base.running_loops, f"line {at}"
+        assert not _loop.running_loops, f"line {at}"
         Background(server.shutdown).join()  # waits for nobody
         server._BaseServer__shutdown_request = False
         at += 1
         assert at < LINE_LIMIT
     assert at > 8
+    with serving(server):
+        assert exchange(server) == b"ok"
+
+
+def test_serve_forever_interrupted_at_any_line_after_the_loop_leaves_none(server_of):
+    """A loop that stays registered keeps its descriptors, and the listener non-blocking."""
+    server = server_of("TCPServer")
+    before = open_descriptors()
+    at = 1
+    while serve_interrupted(server, KeyboardInterrupt, at, after=True):
+        assert not state_of(server).loops, f"line {at}"
+        assert not _loop.running_loops, f"line {at}"
+        assert open_descriptors() == before, f"line {at}"
+        server._BaseServer__shutdown_request = False
+        at += 1
+        assert at < LINE_LIMIT
+    assert at > 4
     with serving(server):
         assert exchange(server) == b"ok"
 
