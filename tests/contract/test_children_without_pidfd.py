@@ -77,12 +77,17 @@ def test_children_are_reaped_at_ticks(make_server, without_pidfd):
 
 
 def test_max_children_reached_serves_the_next_when_one_exits(make_server, without_pidfd):
-    """The standard loop waits in waitpid() by then; it needs no poll to go on."""
+    """The standard loop waits in waitpid() by then; it needs no poll to go on.
+
+    More clients than it could take with a look each five seconds.
+    """
 
     def test():
-        server = make_server("ForkingTCPServer", handler=reply_when_told, max_children=2)
+        server = make_server(
+            "ForkingTCPServer", handler=reply_when_told, max_children=2, request_queue_size=16
+        )
         loop = Loop(server, HOUR_S)
-        clients = [connect(server) for _ in range(5)]
+        clients = [connect(server) for _ in range(9)]
         for number, client in enumerate(clients):
             assert read_exactly(client, 2) == b"in", number
             release(client)

@@ -564,6 +564,41 @@ def test_exit_of_a_child_that_a_hook_does_not_collect_is_told_once(server_of):
         wait_until_asleep(loop.thread)
 
 
+@pytest.mark.skipif(poller_name() != "epoll", reason="poll(2) is not told of exits")
+def test_listener_shut_down_while_no_child_may_be_added_lets_the_loop_sleep(server_of):
+    """It is hung up from then on, of which epoll(7) always tells."""
+    server = server_of("ForkingTCPServer", reply_at_dot, max_children=1)
+    with serving(server, HOUR_S) as loop, connect(server) as client:
+        wait_until(lambda: server.active_children)
+        wait_until_asleep(loop.thread)
+        server.socket.shutdown(socket.SHUT_RDWR)
+        wait_until_asleep(loop.thread)
+        server._BaseServer__shutdown_request = True
+        client.sendall(b".")
+
+
+def test_forked_process_that_serves_by_itself_has_no_children_at_first(server_of):
+    """Those in `active_children` are its parent's; a number may be its own child's later."""
+    server = server_of("ForkingTCPServer", reply_at_dot)
+
+    def serve_one():
+        with connect(server) as client:
+            server.handle_request()
+            own = list(server.active_children)
+            client.sendall(b".")
+        server.collect_children(blocking=True)
+        return own
+
+    with connect(server):
+        server.handle_request()
+        (of_parent,) = server.active_children
+        own = ask_child(serve_one)
+        assert len(own) == 1
+        assert own != [of_parent]
+        assert server.active_children == {of_parent}
+        os.kill(of_parent, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("leaving", [min, max])
 def test_collect_children_of_more_than_are_watched_waits_for_any(server_of, leaving):
     """Twelve of twelve: the first to go may be one of those that wake nobody."""

@@ -6,11 +6,13 @@ import errno
 import logging
 import os
 import socket
+import sys
 
 import pytest
 
 from fastsocketserver._accept import Listener
 from fastsocketserver._base import tell_loops_of_close, wake_loops
+from fastsocketserver._loop import report_unstarted
 from fastsocketserver._state import state_of
 from support.clients import connect, exchange, read_to_end
 from support.idle import wait_until_asleep
@@ -100,6 +102,39 @@ def test_capacity_is_asked_for_after_saying_that_it_is_waited_for(server_of):
         wait_until_asleep(loop.thread)
     assert said
     assert all(said)
+
+
+class Boom(BaseException):
+    """What a hook raises."""
+
+
+@pytest.mark.parametrize("raising", ["handle_error", "shutdown_request", None])
+def test_requests_without_a_thread_are_reported_and_closed_each(raising):
+    """Whatever a hook raises for one of them; the last of that is raised in the end."""
+    calls = []
+
+    def hook(name):
+        def call(request, *client_address):
+            calls.append((name, request, sys.exc_info()[1]))
+            if name == raising:
+                raise Boom(request)
+
+        return call
+
+    class Server:
+        handle_error = staticmethod(hook("handle_error"))
+        shutdown_request = staticmethod(hook("shutdown_request"))
+
+    failed = [(number, "peer", RuntimeError(number)) for number in range(3)]
+    if raising is None:
+        report_unstarted(Server(), failed)
+    else:
+        with pytest.raises(Boom, match="2"):
+            report_unstarted(Server(), failed)
+    reported = [(request, error) for name, request, error in calls if name == "handle_error"]
+    assert reported == [(number, error) for number, _, error in failed]
+    closed = [request for name, request, _ in calls if name == "shutdown_request"]
+    assert closed == [0, 1, 2]
 
 
 def test_datagram_that_another_thread_takes_first_is_not_missed(server_of):

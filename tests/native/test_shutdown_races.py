@@ -6,11 +6,13 @@ import threading
 
 import pytest
 
+from fastsocketserver._state import state_of
 from support import leaks
 from support.clients import connect, exchange, read_to_end
 from support.serving import Background, Loop, wait_for
 
 HOUR_S = 3600
+FLAG = "_BaseServer__shutdown_request"
 
 
 @pytest.mark.parametrize("base", ["TCPServer", "ThreadingTCPServer", "UDPServer"])
@@ -25,6 +27,26 @@ def test_shutdown_from_many_threads_returns_when_the_loop_has_ended(server_of, b
         loop.join()
         # One that came after the end has latched: use that up.
         server._BaseServer__shutdown_request = False
+
+
+def test_shutdown_that_comes_when_the_flag_has_been_looked_at_knows_of_the_loop(server_of):
+    """Either it sees who serves, or that sees the flag: never neither."""
+    known = []
+
+    def look(server):
+        here = threading.get_ident()
+        known.append(here in state_of(server).serving_idents())
+        return vars(server).get(FLAG)
+
+    def store(server, value):
+        vars(server)[FLAG] = value
+
+    server = server_of("TCPServer", **{FLAG: property(look, store)})
+    known.clear()
+    vars(server)[FLAG] = True
+    server.serve_forever()
+    assert known
+    assert all(known)
 
 
 def test_shutdown_waits_for_a_loop_that_begins_while_the_last_one_ends(server_of, monkeypatch):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 
 from fastsocketserver._signals import listen_for_signals, stop_listening_for_signals
-from native.processes import ask_child
+from native.processes import ask_child, run_program
+from support.idle import wait_until_asleep
+from support.serving import Background
+from support.signals import handling
 
 WAKE_UP = b"\0"
 SIGNALS = bytes([signal.SIGUSR1, signal.SIGUSR2])
@@ -101,3 +105,62 @@ def test_descriptor_of_a_parent_that_was_asleep_is_taken_from_it(pipe, other_pip
         assert ask_child(child) == [True, True]
     finally:
         stop_listening_for_signals()
+
+
+class Stop(Exception):
+    """What the signal handler raises."""
+
+
+@pytest.mark.parametrize("door", ["serve_forever", "handle_request"])
+def test_descriptor_of_the_program_delays_no_signal_for_good(server_of, pipe, door):
+    """On another thread it interrupts no system call, and writes to the program's pipe."""
+
+    def send():
+        wait_until_asleep(threading.main_thread())
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    def stop(number, frame):
+        raise Stop
+
+    server = server_of("TCPServer")
+    with handling(signal.SIGUSR1, stop):
+        signal.set_wakeup_fd(pipe[1])
+        sending = Background(send)
+        with pytest.raises(Stop):
+            getattr(server, door)()
+        sending.join()
+    assert now_set() == pipe[1]
+
+
+def test_descriptor_is_given_back_when_a_handler_raises_before_the_wait():
+    """A signal between the two: what the loop asks for its process number sends it."""
+    assert (
+        run_program("""
+        import ctypes, functools, os, signal
+
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+        getpid = os.getpid
+        # Without a line of Python, in which the handler would run.
+        os.getpid = functools.partial(getattr(ctypes.CDLL(None), "raise"), signal.SIGUSR1)
+        import fastsocketserver
+        os.getpid = getpid
+
+
+        class Stop(Exception):
+            pass
+
+
+        def stop(number, frame):
+            raise Stop
+
+
+        signal.signal(signal.SIGUSR1, stop)
+        with fastsocketserver.TCPServer(("127.0.0.1", 0), None) as server:
+            for door in (server.serve_forever, server.handle_request):
+                try:
+                    door()
+                except Stop:
+                    print("stopped", signal.set_wakeup_fd(-1))
+    """)
+        == ["stopped -1"] * 2
+    )
