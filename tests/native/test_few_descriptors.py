@@ -136,6 +136,31 @@ stop(loop)
     assert run("ThreadingTCPServer", 2, then) == ["b'ok' b'ok'", "stopped"]
 
 
+def test_loop_that_cannot_be_woken_looks_often_for_a_free_thread():
+    """Twelve times one client at a time, which a look each five seconds would not do."""
+    then = """
+def wait(request, client_address, server):
+    time.sleep(0.02)
+    request.sendall(b"ok")
+
+
+server.RequestHandlerClass = wait
+Server.limits = fastsocketserver.Limits(max_threads=1)
+clients += [socket.socket() for _ in range(6)]
+leave(2)
+loop = threading.Thread(target=server.serve_forever, args=(3600,))
+loop.start()
+for client in clients:
+    client.settimeout(30)
+    client.connect(server.server_address)
+print({client.recv(2) for client in clients})
+for client in clients:
+    client.close()
+stop(loop)
+"""
+    assert run("ThreadingTCPServer", 2, then) == ["{b'ok'}", "stopped"]
+
+
 @pytest.mark.parametrize("logging", ["unused", "delayed file", "no stderr"])
 @pytest.mark.parametrize("base", ["TCPServer", "ThreadingTCPServer", "ForkingTCPServer"])
 def test_exhaustion_is_survived_in_a_process_that_has_imported_nothing(base, logging):

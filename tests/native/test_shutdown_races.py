@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
 
+from fastsocketserver._base import _nobody_else_serves
 from fastsocketserver._state import state_of
 from support import leaks
 from support.clients import connect, exchange, read_to_end
@@ -47,6 +49,17 @@ def test_shutdown_that_comes_when_the_flag_has_been_looked_at_knows_of_the_loop(
     server.serve_forever()
     assert known
     assert all(known)
+
+
+@pytest.mark.parametrize(("others", "alone"), [([], True), ([1], False), ([1, 2], False)])
+def test_shutdown_from_a_serving_thread_waits_for_other_loops_alone(server_of, others, alone):
+    """One server, served by several threads."""
+    server = server_of("TCPServer")
+    state = state_of(server)
+    state.knows_who_serves = True
+    here = threading.get_ident()
+    state.serving += [(os.getpid(), here + offset) for offset in [0, *others]]
+    assert _nobody_else_serves(server) is alone
 
 
 def test_shutdown_waits_for_a_loop_that_begins_while_the_last_one_ends(server_of, monkeypatch):

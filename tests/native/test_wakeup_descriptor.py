@@ -10,8 +10,9 @@ import pytest
 
 from fastsocketserver._signals import listen_for_signals, stop_listening_for_signals
 from native.processes import ask_child, run_program
+from support.clients import nudge
 from support.idle import wait_until_asleep
-from support.serving import Background
+from support.serving import Background, wait_for
 from support.signals import handling
 
 WAKE_UP = b"\0"
@@ -130,6 +131,26 @@ def test_descriptor_of_the_program_delays_no_signal_for_good(server_of, pipe, do
             getattr(server, door)()
         sending.join()
     assert now_set() == pipe[1]
+
+
+def test_signal_that_was_handled_lets_handle_request_sleep_again(server_of):
+    """What it wrote to the pipe is taken out."""
+    handled = threading.Event()
+
+    def drive():
+        wait_until_asleep(threading.main_thread())
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        wait_for(handled)
+        try:
+            wait_until_asleep(threading.main_thread())
+        finally:
+            nudge(server)
+
+    server = server_of("TCPServer")
+    with handling(signal.SIGUSR1, lambda *_: handled.set()):
+        driving = Background(drive)
+        server.handle_request()
+        driving.join()
 
 
 def test_descriptor_is_given_back_when_a_handler_raises_before_the_wait():
