@@ -67,7 +67,7 @@ modules = cythonize(
         extension("_accept", "accept"),
         extension("_children", "children"),
         extension("_datagrams", "datagram"),
-        extension("_loop", "clock"),
+        extension("_loop", "clock", "fork"),
         extension("_native"),
         extension("_pool", "clock", "fork"),
         extension("_running"),

@@ -28,8 +28,8 @@ class ServerState:
     """All fields are written under the GIL, by whom the comment says; anyone may read."""
 
     __slots__ = (
-        "children", "knows_who_serves", "loops", "next_log_ns", "pending", "pool", "serving",
-        "truncated",
+        "children", "knows_who_serves", "loops", "next_log_ns", "pending", "pending_pid",
+        "pool", "serving", "truncated",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -47,10 +47,18 @@ class ServerState:
         # Datagrams taken from the kernel and not served yet: appended by a thread in the
         # loop, popped by any.
         self.pending: deque[Any] | None = None
+        # Who took them. A forked copy of the queue is not to be served: it would be twice.
+        self.pending_pid = 0
         # Datagrams that were cut: counted by a thread in the loop.
         self.truncated = 0
         # When the next record about exhaustion may be logged: the serving threads.
         self.next_log_ns = 0
+
+    def own_pending(self) -> deque[Any] | None:
+        """The datagrams that this process took and has not served; None when there are none."""
+        if self.pending and self.pending_pid != os.getpid():
+            self.pending = None
+        return self.pending or None
 
     def serving_idents(self) -> set[int]:
         """Of the threads inside `serve_forever()`: those that exist in this process.

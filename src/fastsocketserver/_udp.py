@@ -22,7 +22,7 @@ class UDPServer(socketserver.UDPServer, TCPServer):
 
     While `serve_forever()` runs with the stock `get_request()`, datagrams are taken from
     the kernel in batches; those not served when it ends wait for the next call of
-    `serve_forever()`, `handle_request()` or `get_request()`.
+    `serve_forever()`, `handle_request()` or `get_request()`, in the process that took them.
 
     Hooks: those of `BaseServer`; a request is `(data, socket)`, with the server's own
     socket to answer on, which is never closed with a request.
@@ -45,9 +45,10 @@ class UDPServer(socketserver.UDPServer, TCPServer):
         Source: `socketserver.UDPServer.get_request`.
         """
         state = state_if_any(self)
-        if state is not None and state.pending:
+        pending = None if state is None else state.own_pending()
+        if pending is not None:
             try:
-                request: tuple[Any, Any] = state.pending.popleft()
+                request: tuple[Any, Any] = pending.popleft()
                 return request
             except IndexError:
                 pass  # another thread in handle_request() was quicker

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from fastsocketserver._state import state_of
+from native.processes import ask_child
 from support.clients import datagram_client
 from support.serving import Background, Loop, serving
 from support.waiting import wait_until
@@ -86,6 +87,63 @@ def test_leftovers_are_handed_out_by_get_request(leftovers):
     """Called by hand."""
     server, _ = leftovers()
     assert [server.get_request()[0][0] for _ in range(9)] == ALL[1:]
+
+
+def test_leftovers_are_not_served_by_a_forked_process_too(leftovers):
+    """They are the parent's, which serves them; the child receives what comes from then on."""
+    server, served = leftovers()
+
+    def serve_in_child():
+        served.clear()
+        with datagram_client(server) as client:
+            client.send(b"for the child")
+        server.timeout = 0
+        server.handle_request()
+        server.handle_request()
+        return [data.decode() for data in served]
+
+    assert ask_child(serve_in_child) == ["for the child"]
+    with serving(server):
+        wait_until(lambda: len(served) == 10)
+    assert served == ALL
+
+
+def test_batch_is_served_once_when_a_handler_forks_and_both_go_on(server_of):
+    """The child goes on in the loop, too; the rest of the batch is the parent's."""
+
+    def serve():
+        parent = os.getpid()
+
+        def end_child():
+            if os.getpid() != parent:
+                os._exit(0)
+
+        def handler(request, client_address, server):
+            data, listener = request
+            if data == b"0":
+                pid = os.fork()
+                if pid:
+                    os.waitpid(pid, 0)
+            listener.sendto(data, client_address)
+            if data == b"9":
+                server._BaseServer__shutdown_request = True
+
+        server = server_of("UDPServer", handler=handler, service_actions=lambda _: end_child())
+        with datagram_client(server) as client:
+            for number in range(10):
+                client.send(b"%d" % number)
+            try:
+                server.serve_forever(3600)
+            finally:
+                end_child()
+            client.setblocking(False)
+            answers = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    answers.append(client.recv(10).decode())
+        return sorted(answers)
+
+    assert ask_child(serve) == sorted(["0", *map(bytes.decode, ALL)])
 
 
 def test_leftovers_are_served_once_by_several_threads(leftovers):
