@@ -6,7 +6,8 @@ handler runs before the wait returns; see _signals.pyx. A wait returns after one
 whoever called it looks at everything anew: a signal handler may have set the stop flag, or
 forked.
 
-Fact: a forked child shares its parent's epoll set and pipe. So both count as closed there.
+Fact: a forked child shares its parent's epoll set and pipe. So both count as closed there;
+and where a program has closed them by their numbers, as daemons do.
 Without a descriptor to be had for a pipe nothing can wake a wait. Choice: it is cut short,
 and the pipe opened as soon as that works.
 """
@@ -37,7 +38,7 @@ cdef extern from "fss_wake.h":
         int read_fd
     int fss_wake_open(fss_wake *wake) noexcept nogil
     void fss_wake_signal(const fss_wake *wake) noexcept nogil
-    void fss_wake_drain(const fss_wake *wake) noexcept nogil
+    void fss_wake_drain(fss_wake *wake) noexcept nogil
     void fss_wake_close(fss_wake *wake) noexcept nogil
 
 cdef extern from "fss_poller.h":

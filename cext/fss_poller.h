@@ -40,7 +40,8 @@ void fss_poller_open(struct fss_poller *poller, int listener_fd);
 int fss_poller_watch_children(struct fss_poller *poller, int child_fd);
 
 /* Waits up to wait_ms (-1: for ever; 0: not at all), for the listener too if
-   with_listener. A set of FSS_READY_*, 0 on time-out, or -errno (-EINTR too). */
+   with_listener. A set of FSS_READY_*, 0 on time-out, or -errno (-EINTR too). 0, and
+   `wake.read_fd` is -1 from then on, if a program has closed what this stands on. */
 int fss_poller_wait(struct fss_poller *poller, int with_listener, int wait_ms);
 
 /* Closes what fss_poller_open() opened; harmless when closed already. */

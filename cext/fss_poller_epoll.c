@@ -80,6 +80,12 @@ static int wait_for_set(struct fss_poller *poller, int with_listener, int wait_m
     if (poller->muted == with_listener)
         mute(poller, !with_listener);
     int count = epoll_wait(poller->owned_fd, events, EVENT_COUNT, wait_ms);
+    if (count < 0 && (errno == EBADF || errno == EINVAL)) {
+        /* The number is nobody's, or somebody else's: a program has closed it. */
+        poller->owned_fd = -1;
+        fss_wake_close(&poller->wake);
+        return 0;
+    }
     if (count < 0)
         return -errno;
     for (int i = 0; i < count; i++)

@@ -78,10 +78,15 @@ void fss_wake_signal(const struct fss_wake *wake)
     errno = saved_errno;
 }
 
-void fss_wake_drain(const struct fss_wake *wake)
+void fss_wake_drain(struct fss_wake *wake)
 {
     char sink[256];
     ssize_t taken;
+
+    if (!fss_wake_is_intact(wake)) {
+        fss_wake_close(wake); /* poll(2) calls it ready for ever */
+        return;
+    }
     do
         taken = read(wake->read_fd, sink, sizeof sink);
     while (taken == (ssize_t)sizeof sink || (taken < 0 && errno == EINTR));

@@ -35,8 +35,8 @@ int fss_wake_is_intact(const struct fss_wake *wake);
 /* Ends the present or next wait. Any thread, also a signal handler. */
 void fss_wake_signal(const struct fss_wake *wake);
 
-/* Swallows all wake-ups so far. */
-void fss_wake_drain(const struct fss_wake *wake);
+/* Swallows all wake-ups so far. Counts as closed from now on if a program has closed it. */
+void fss_wake_drain(struct fss_wake *wake);
 
 /* Closes both ends, unless their numbers are somebody else's by now; harmless when closed
    already. */
