@@ -203,7 +203,8 @@ while not server.ends_when():
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 signal.signal(signal.SIGALRM, signal.SIG_IGN)  # the handler may have set the timer once more
-pool = server._BaseServer__state.pool
+from fastsocketserver._state import state_of
+pool = state_of(server).pool
 server.server_close()
 assert handler.inside == 0
 wait_until(lambda: not _live)

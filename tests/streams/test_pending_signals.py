@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import itertools
 import os
 import signal
@@ -28,6 +29,14 @@ PATIENCE_S = 5.0
 
 # Raises a signal without looking for it afterwards, unlike signal.raise_signal().
 raise_quietly = getattr(ctypes.CDLL(None), "raise")
+
+
+@pytest.fixture(autouse=True)
+def no_collection():
+    """What a handler raises within a callback of the collector (hypothesis has one) is lost."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 class Interrupted(Exception):
