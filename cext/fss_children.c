@@ -2,6 +2,7 @@
 #include "fss_children.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -51,11 +52,29 @@ int fss_children_wait(const int *pids, int count, int wait_ms, int look_ms)
 
 #ifdef __linux__
 
+/* The last descriptor is for a connection. */
+static int leaves_descriptors(const struct fss_exits *exits)
+{
+    int spare = fcntl(exits->owned_fd, F_DUPFD_CLOEXEC, 0);
+    if (spare < 0)
+        return 0;
+    close(spare);
+    return 1;
+}
+
 int fss_exits_open(struct fss_exits *exits)
 {
+    if (exits->owned_fd >= 0)
+        return 0;
+    exits->owned_fd = epoll_create1(EPOLL_CLOEXEC);
     if (exits->owned_fd < 0)
-        exits->owned_fd = epoll_create1(EPOLL_CLOEXEC);
-    return exits->owned_fd < 0 ? -errno : 0;
+        return -errno;
+    if (!leaves_descriptors(exits)) {
+        close(exits->owned_fd);
+        exits->owned_fd = -1;
+        return -EMFILE;
+    }
+    return 0;
 }
 
 void fss_exits_watch(struct fss_exits *exits, const int *pids, int count)
@@ -71,6 +90,8 @@ void fss_exits_watch(struct fss_exits *exits, const int *pids, int count)
         else
             exits->pidfds[exits->count++] = pidfd;
     }
+    if (exits->count > 0 && !leaves_descriptors(exits))
+        fss_exits_forget(exits);
 }
 
 void fss_exits_forget(struct fss_exits *exits)

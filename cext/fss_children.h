@@ -29,10 +29,12 @@ int fss_child_reap(int pid);
    for look_ms at most when one of them cannot be watched. 0 or -errno. */
 int fss_children_wait(const int *pids, int count, int wait_ms, int look_ms);
 
-/* 0, or -errno (-ENOTSUP where the platform cannot); harmless when open already. */
+/* 0, or -errno (-ENOTSUP where the platform cannot, -EMFILE also when it would take the last
+   descriptor, which is for a connection); harmless when open already. */
 int fss_exits_open(struct fss_exits *exits);
 
-/* Lets owned_fd tell of these processes, at most FSS_PIDFDS, instead of those before. */
+/* Lets owned_fd tell of these processes, at most FSS_PIDFDS, instead of those before; of none
+   where that would take the last descriptor. */
 void fss_exits_watch(struct fss_exits *exits, const int *pids, int count);
 
 /* Lets owned_fd tell of none; after this a forked child inherits no pidfd. */

@@ -92,6 +92,27 @@ stop(loop)
     assert run(base, free, then) == ["b'ok'", "stopped"]
 
 
+@pytest.mark.parametrize("free", range(1, 8))
+def test_children_are_watched_with_descriptors_that_are_left(free):
+    """Never with the last one, with which the next request is accepted."""
+    lines = run_program(
+        PROGRAM
+        + """
+leave(free)
+loop = serve()
+for client in clients:  # which stay open, and so free none
+    client.settimeout(20)
+    client.connect(server.server_address)
+    print(client.recv(2))
+stop(loop)
+""",
+        "ForkingTCPServer",
+        str(free),
+        flags=("-W", "ignore::DeprecationWarning"),  # 3.12: a fork beside threads
+    )
+    assert lines == ["b'ok'"] * 6 + ["stopped"]
+
+
 @pytest.mark.parametrize("base", ["TCPServer", "ThreadingTCPServer"])
 def test_loop_begun_without_descriptors_can_be_woken_when_they_are_back(base):
     """It opens what it lacks, and then stops at once, whatever its poll interval."""
