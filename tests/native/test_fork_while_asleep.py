@@ -16,6 +16,7 @@ def test_child_forked_by_a_signal_handler_during_the_wait_goes_to_sleep_again():
 
         server = fastsocketserver.TCPServer(("127.0.0.1", 0), lambda *_: None)
         children = []
+        go_on, writer = os.pipe()
 
 
         def stop_when_asleep():
@@ -30,6 +31,7 @@ def test_child_forked_by_a_signal_handler_during_the_wait_goes_to_sleep_again():
             pid = os.fork()
             children.append(pid)
             if pid == 0:
+                os.read(go_on, 1)  # the parent has taken what woke both
                 threading.Thread(target=stop_when_asleep).start()
 
 
@@ -41,6 +43,8 @@ def test_child_forked_by_a_signal_handler_during_the_wait_goes_to_sleep_again():
             os.kill(os.getpid(), signal.SIGUSR1)
             while not children:
                 time.sleep(0.001)
+            wait_until_asleep(threading.main_thread())
+            os.write(writer, b".")
             print("status", os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]))
             server.shutdown()
 

@@ -99,3 +99,45 @@ def test_hooks_are_looked_at_once_while_nothing_changes(server_of, fast, monkeyp
         for _ in range(10):
             assert exchange(server) == b"ok"
     assert len(looks) == len(set(looks))
+
+
+@pytest.mark.parametrize("owner", ["Server", "Handler"])
+def test_change_of_a_class_of_the_program_that_was_patched_often_is_noticed(owner):
+    """The same of a server's class, and of a handler's."""
+    assert run_program(
+        """
+        import socket, sys, threading
+        import fastsocketserver
+
+        class Server(fastsocketserver.TCPServer):
+            pass
+
+        class Handler(fastsocketserver.StreamRequestHandler):
+            def handle(self):
+                option = self.request.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                self.wfile.write(b"on" if option else b"off")
+
+        cls = {"Server": Server, "Handler": Handler}[sys.argv[1]]
+        for number in range(5000):
+            cls.something = number
+            cls.something
+        server = Server(("127.0.0.1", 0), Handler)
+        loop = threading.Thread(target=server.serve_forever)
+        loop.start()
+
+        def ask():
+            with socket.create_connection(server.server_address, 20) as client:
+                return client.recv(3)
+
+        print(ask())
+        if cls is Server:
+            Server.get_request = lambda self: self.socket.accept()
+        else:
+            Handler.disable_nagle_algorithm = False
+        print(ask())
+        server.shutdown()
+        loop.join()
+        server.server_close()
+    """,
+        owner,
+    ) == ["b'on'", "b'off'"]
