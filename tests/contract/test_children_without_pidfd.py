@@ -11,6 +11,7 @@ import pytest
 
 from native.processes import ask_child
 from support.clients import DEADLINE_S, connect, exchange, nudge, read_exactly, read_to_end
+from support.idle import switches
 from support.seccomp import PIDFD_OPEN, refuse
 from support.serving import Background, Loop, serving
 from support.waiting import wait_until
@@ -90,6 +91,8 @@ def test_max_children_reached_serves_the_next_when_one_exits(make_server, withou
         clients = [connect(server) for _ in range(9)]
         for number, client in enumerate(clients):
             assert read_exactly(client, 2) == b"in", number
+            # It must not see the exit in passing.
+            wait_until(lambda: switches(loop.thread)[0] == "S")
             release(client)
         server._BaseServer__shutdown_request = True
         nudge(server)

@@ -336,34 +336,6 @@ def test_install_server_close_collects_the_children():
     ) == ["set() -1"]
 
 
-def test_install_server_close_that_raises_ends_the_workers_all_the_same():
-    """As ours does; only the loop would end them otherwise, and there is none."""
-    assert run("""
-        from fastsocketserver import Limits
-
-        class Raising(socketserver.TCPServer):
-            def server_close(self):
-                super().server_close()
-                raise RuntimeError
-
-        class Server(socketserver.ThreadingMixIn, Raising):
-            limits = Limits(thread_idle_timeout=3600)
-            daemon_threads = True
-
-        install()
-        server = Server(("127.0.0.1", 0), reply)
-        with socket.create_connection(server.server_address, 20) as client:
-            server.handle_request()
-            print(client.recv(10), client.recv(10))
-        (worker,) = {*threading.enumerate()} - {threading.main_thread()}
-        try:
-            server.server_close()
-        except RuntimeError:
-            worker.join(20)
-            print(worker.is_alive())
-    """) == ["b'ok' b''", "False"]
-
-
 def test_install_server_close_waits_for_no_child_without_block_on_close():
     """As the standard one does not."""
     assert run(
@@ -388,6 +360,21 @@ def test_install_server_close_waits_for_no_child_without_block_on_close():
     """,
         flags=("-W", "ignore"),
     ) == ["1"]
+
+
+def test_uninstall_wakes_every_loop():
+    """It would look by itself, but not soon."""
+    assert run("""
+        from fastsocketserver._base import running_loops
+
+        class Running:
+            def wake(self):
+                print("woken")
+
+        install()
+        running_loops.add(Running())
+        uninstall()
+    """) == ["woken"]
 
 
 def test_uninstall_while_servers_run_lets_them_stop_within_their_interval():
