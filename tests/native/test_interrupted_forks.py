@@ -91,13 +91,16 @@ def test_storm_of_interrupts_while_serving_loses_no_child():
     class Interrupt(BaseException):
         pass
 
+    over = []
+
     def interrupt(number, frame):
         # Below serve_forever(), but not in an Event, whose lock would stay taken for good.
         while frame is not None and frame.f_globals["__name__"] != "threading":
             if frame.f_code.co_name == "serve_forever":
                 raise Interrupt
             frame = frame.f_back
-        signal.setitimer(signal.ITIMER_REAL, 0.0002)
+        if not over:
+            signal.setitimer(signal.ITIMER_REAL, 0.0002)
 
     def handler(request, client_address, server):
         request.sendall(b"ok")
@@ -110,7 +113,6 @@ def test_storm_of_interrupts_while_serving_loses_no_child():
             except OSError:
                 pass
 
-    over = []
     def end(*_):
         over.append(1)
         server._BaseServer__shutdown_request = True
