@@ -129,7 +129,7 @@ def test_change_of_a_class_of_the_program_that_was_patched_often_is_noticed(owne
             with socket.create_connection(server.server_address, 20) as client:
                 return client.recv(3)
 
-        print(ask())
+        print({ask() for _ in range(10)})  # until no class gets its first version any more
         if cls is Server:
             Server.get_request = lambda self: self.socket.accept()
         else:
@@ -140,4 +140,4 @@ def test_change_of_a_class_of_the_program_that_was_patched_often_is_noticed(owne
         server.server_close()
     """,
         owner,
-    ) == ["b'on'", "b'off'"]
+    ) == ["{b'on'}", "b'off'"]
