@@ -40,16 +40,26 @@ def wait_for_client(request, client_address, server):
     request.recv(1)
 
 
+def handle_request(server):
+    """`handle_request()`; a child that comes out of it would go on with the test."""
+    parent = os.getpid()
+    try:
+        server.handle_request()
+    finally:
+        if os.getpid() != parent:
+            os._exit(99)
+
+
 def serve_one(server, client):
     """handle_request() for a client that waits; its whole reply."""
-    server.handle_request()
+    handle_request(server)
     return read_to_end(client)
 
 
 def hold_one(server):
     """A connected client whose child waits for it."""
     client = connect(server)
-    server.handle_request()
+    handle_request(server)
     assert read_exactly(client, 2) == b"in"
     return client
 
