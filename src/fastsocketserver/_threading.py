@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import _socket
 import socketserver
 import sys
 import weakref
@@ -186,4 +186,5 @@ def _new_pool(
 
 def _is_closed(server: Any) -> bool:
     listener = getattr(server, "socket", None)
-    return isinstance(listener, socket.socket) and listener.fileno() < 0
+    # Not `socket.socket`: a program may have put anything in its place.
+    return isinstance(listener, _socket.socket) and listener.fileno() < 0
