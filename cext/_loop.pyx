@@ -312,8 +312,10 @@ cdef class Loop:
             if not self.waiter.can_be_woken:
                 # Forked meanwhile, or out of descriptors: nobody could tell us anything.
                 self.find_listener(0)
+                if self.fd < 0 and self.server_closed:
+                    break
                 self.watch_listener(self.fd)
-                if server._BaseServer__shutdown_request or (self.fd < 0 and self.server_closed):
+                if server._BaseServer__shutdown_request:
                     break
             ready = self.sleep(tick_ms)
             # Stopped while asleep: whoever waits in the backlog is not ours any more.
@@ -404,7 +406,9 @@ cdef class Loop:
             fd = descriptor_of(self.server)
         except ValueError:
             fd = -1  # and waited for by looking each half second
-        if fd >= 0 or self.fd >= 0:
+        if fd < 0 and self.server_closed:
+            self.fd = fd  # nothing to wait for, and so nothing is opened
+        elif fd >= 0 or self.fd >= 0:
             self.watch_listener(fd)
         return ready & ~FSS_READY_LISTENER
 
