@@ -365,7 +365,7 @@ def test_install_server_close_waits_for_no_child_without_block_on_close():
 def test_uninstall_wakes_every_loop():
     """It would look by itself, but not soon."""
     assert run("""
-        from fastsocketserver._base import running_loops
+        from fastsocketserver._loop import running_loops
 
         class Running:
             def wake(self):
