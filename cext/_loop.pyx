@@ -39,7 +39,6 @@ cdef extern from "fss_poller.h":
     enum:
         FSS_READY_LISTENER
         FSS_READY_WAKE
-        FSS_READY_CHILD
 
 cdef extern from "fss_fork.h":
     long fss_fork_count() noexcept
@@ -307,11 +306,12 @@ cdef class Loop:
 
     cdef int serve(self, int tick_ms) except -1:
         cdef int ready
+        cdef bint closed
         server = self.server
         while not server._BaseServer__shutdown_request:
             if not self.waiter.can_be_woken:
                 # Forked meanwhile, or out of descriptors: nobody could tell us anything.
-                self.find_listener(0)
+                self.find_listener(0, self.server_closed)
                 if self.fd < 0 and self.server_closed:
                     break
                 self.watch_listener(self.fd)
@@ -324,10 +324,11 @@ cdef class Loop:
             if self.hooks_changed():
                 self.consult_shortcuts()
             if self.must_look or self.server_closed or ready & READY_LOOK:
-                ready = self.find_listener(ready)
-                if self.fd < 0 and self.server_closed:
+                # Before the look, or a close in the midst of it would be forgotten.
+                closed, self.server_closed = self.server_closed, False
+                ready = self.find_listener(ready, closed)
+                if self.fd < 0 and closed:
                     break
-                self.server_closed = False
             if ready & FSS_READY_LISTENER:
                 self.serve_batch()
             if self.unsettled:
@@ -393,8 +394,10 @@ cdef class Loop:
         self.waiter.open(fd)
         return 0
 
-    cdef int find_listener(self, int ready) except -1:
+    cdef int find_listener(self, int ready, bint closed) except -1:
         """Follow the server's socket: exchanged, closed and made anew, `dup2()` over it.
+
+        closed: by `server_close()`, so that nothing is opened if there is none.
 
         Returns: `ready`, without FSS_READY_LISTENER if that was said of another one.
         """
@@ -406,8 +409,8 @@ cdef class Loop:
             fd = descriptor_of(self.server)
         except ValueError:
             fd = -1  # and waited for by looking each half second
-        if fd < 0 and self.server_closed:
-            self.fd = fd  # nothing to wait for, and so nothing is opened
+        if fd < 0 and closed:
+            self.fd = fd
         elif fd >= 0 or self.fd >= 0:
             self.watch_listener(fd)
         return ready & ~FSS_READY_LISTENER

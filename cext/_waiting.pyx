@@ -15,7 +15,7 @@ and the pipe opened as soon as that works.
 import threading
 from _thread import get_ident
 
-from libc.errno cimport EINTR, EMFILE, ENFILE
+from libc.errno cimport EINTR
 from libc.stdint cimport INT64_MAX, int64_t
 
 from _errors cimport raise_if_error

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 
 import pytest
 
@@ -212,3 +213,23 @@ def test_all_loops_are_told_while_one_of_them_ends(server_of, tell):
     loops += [Ending(), Ending()]
     tell(server)
     assert len(told) == 2
+
+
+def test_server_closed_in_the_midst_of_a_look_ends_the_loop(server_of, monkeypatch):
+    """What the look has found is old by then; it must not forget that it was told."""
+    server = server_of("TCPServer")
+    loop = Loop(server, HOUR_S)
+    assert exchange(server) == b"ok"
+    wait_until_asleep(loop.thread)
+    real_fstat = os.fstat
+
+    def fstat(fd):
+        found = real_fstat(fd)
+        if threading.current_thread() is loop.thread:
+            monkeypatch.undo()
+            server.server_close()
+        return found
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    tell_loops_of_close(server)  # has it look
+    loop.join()
